@@ -1,0 +1,97 @@
+"""What a run of the command line knows: the registry that was named, and how to answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gitreg.cli.screen import Screen
+    from gitreg.registry import Registry
+
+T = TypeVar("T")
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class Session:
+    """The global options, the way to the registry, and the way back to the user."""
+
+    def __init__(self, location: str | None = None, *, fetch: bool | None = None) -> None:
+        self.location = location
+        self.fetch = fetch
+        self.as_json = False
+
+    def registry(self) -> Registry:
+        """Open the registry that the user means; close it with `with`."""
+        from gitreg.registry import open_registry
+
+        return open_registry(self.location, fetch=self.fetch)
+
+    def answer(self, value: T, render: Callable[[Screen, T], None]) -> None:
+        """Print a value: as one JSON document, or for people."""
+        if self.as_json:
+            from gitreg.cli.text import json_text
+
+            click.echo(json_text(value))
+        else:
+            from gitreg.cli.screen import Screen
+
+            render(Screen(), value)
+
+
+class Group(click.Group):
+    """A command with commands of its own, `gitreg access explain` for one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Show the help where no command is given."""
+        help_when_empty(ctx, args)
+        return super().parse_args(ctx, args)
+
+
+def help_when_empty(ctx: click.Context, args: list[str]) -> None:
+    """Show the help and exit as misused, where a group is called without a command."""
+    if not args and not ctx.resilient_parsing:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(2)
+
+
+def group(name: str) -> Callable[[Callable[[], None]], click.Group]:
+    """Make a command that only holds others."""
+
+    def decorate(function: Callable[[], None]) -> click.Group:
+        return click.group(name, cls=Group, context_settings=CONTEXT_SETTINGS, no_args_is_help=False)(function)
+
+    return decorate
+
+
+def _want_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and isinstance(ctx.obj, Session):
+        ctx.obj.as_json = True
+
+
+def _name_registry(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value and isinstance(ctx.obj, Session):
+        ctx.obj.location = value
+
+
+def command(name: str, *, hidden: bool = False) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command that is given the session, and knows what every command knows."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        options = (
+            click.option(
+                "--json", is_flag=True, expose_value=False, is_eager=True, callback=_want_json, help="Answer in JSON."
+            ),
+            # People write it after the command as well.
+            click.option("--registry", hidden=True, expose_value=False, is_eager=True, callback=_name_registry),
+        )
+        decorated = click.pass_obj(function)
+        for option in options:
+            decorated = option(decorated)
+        return click.command(name, context_settings=CONTEXT_SETTINGS, hidden=hidden)(decorated)
+
+    return decorate

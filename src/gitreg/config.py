@@ -1,0 +1,151 @@
+"""Find the registry and this machine's settings: flags, environment, git's configuration."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitreg.errors import InvalidError, NotFoundError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitreg.git import Repository
+    from gitreg.objects import Store
+
+REGISTRY_VARIABLE = "GITREG_REGISTRY"
+USER_VARIABLE = "GITREG_USER"
+
+# What `gitreg config` knows; each is a key of git's own configuration.
+KEYS: Mapping[str, str] = {
+    "gitreg.registry": "the registry to use outside a checkout: a path or a URL",
+    "gitreg.user": "your user name in the registry, for proposals and dry runs",
+    "gitreg.store": "where this machine finds the object store, in place of the URI in registry.yaml",
+    "gitreg.identity": "on a server: what names the pusher (GL_USER, REMOTE_USER, …, or account)",
+    "gitreg.deploytags": "who writes deploy tags: server (its post-receive hook) or client",
+}
+
+_SCP = re.compile(r"(?:[A-Za-z0-9._-]+@)?[A-Za-z0-9.-]+:(?!//)[^\\]+")
+_SCHEMES = ("ssh://", "git://", "http://", "https://", "file://", "git+ssh://")
+
+
+class Where(StrEnum):
+    """What kind of place a registry is in."""
+
+    BARE = "bare"
+    CHECKOUT = "checkout"
+    URL = "url"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A registry's place: a path on this machine or a URL that git understands."""
+
+    where: Where
+    text: str
+
+    @property
+    def path(self) -> Path:
+        """The path, of a BARE or CHECKOUT location."""
+        return Path(self.text)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a git URL and not a path: a scheme, or `host:path` where no such file exists."""
+    if text.startswith(_SCHEMES):
+        return True
+    return bool(_SCP.fullmatch(text)) and not Path(text).exists()
+
+
+def locate(explicit: str | None, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Location:
+    """Find the registry: the flag, GITREG_REGISTRY, the checkout one stands in, `git config gitreg.registry`."""
+    environ = os.environ if environ is None else environ
+    cwd = cwd or Path.cwd()
+    named = explicit or environ.get(REGISTRY_VARIABLE)
+    if named:
+        return _named(named, cwd)
+    standing = _standing_in(cwd)
+    if standing:
+        return standing
+    configured = default_registry()
+    if configured:
+        return _named(configured, cwd)
+    raise NotFoundError(
+        "there is no registry here",
+        hint=f"stand in a checkout, name one with --registry PATH|URL or {REGISTRY_VARIABLE}, or make one: gitreg init",
+    )
+
+
+def default_registry() -> str | None:
+    """Read `gitreg.registry` from git's configuration."""
+    from gitreg.git import global_config
+
+    return global_config("gitreg.registry")
+
+
+def _named(text: str, cwd: Path) -> Location:
+    if is_url(text):
+        return Location(Where.URL, text)
+    path = (cwd / Path(text).expanduser()).resolve()
+    if not path.exists():
+        raise NotFoundError(f"there is no registry at {text}", hint="give a path or a URL that exists")
+    if not path.is_dir():
+        raise InvalidError(f"{text} is a file, not a registry", hint="give the folder of a git repository")
+    if (path / ".git").exists():
+        return Location(Where.CHECKOUT, str(path))
+    if _is_git_dir(path):
+        return Location(Where.BARE, str(path))
+    standing = _standing_in(path)
+    if standing:
+        return standing
+    raise InvalidError(f"{text} is not a git repository", hint=f"make a registry there: gitreg init {text}")
+
+
+def _is_git_dir(path: Path) -> bool:
+    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+
+
+def _standing_in(cwd: Path) -> Location | None:
+    """Name the registry whose checkout or git directory a folder lies in."""
+    for folder in (cwd, *cwd.parents):
+        if (folder / ".git").exists():
+            # A project of another kind is no registry, even inside one.
+            return Location(Where.CHECKOUT, str(folder)) if (folder / "registry.yaml").is_file() else None
+        if _is_git_dir(folder) and folder.name != ".git":
+            return Location(Where.BARE, str(folder))
+    return None
+
+
+def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Name the cache: $GITREG_CACHE, else gitreg/ under $XDG_CACHE_HOME or ~/.cache."""
+    environ = os.environ if environ is None else environ
+    if environ.get("GITREG_CACHE"):
+        return Path(environ["GITREG_CACHE"])
+    base = environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "gitreg"
+
+
+def open_registry_store(repository: Repository, uri: str | None, base: Path | None) -> Store:
+    """Open the object store that registry.yaml names, or the one that this machine's configuration puts in its place.
+
+    A relative path counts from `base`, the registry's git directory; None where that is on another machine.
+    """
+    from gitreg.objects import open_store
+
+    own = repository.config("gitreg.store")
+    if own:
+        return open_store(own, base=repository.git_dir)
+    if uri is None:
+        raise UnavailableError(
+            "registry.yaml names no object store", hint="add `store: file:../store` to registry.yaml"
+        )
+    if base is None and uri.startswith("file:") and not uri.startswith("file:/"):
+        raise UnavailableError(
+            f"the object store {uri} lies beside the registry, on another machine",
+            hint="tell this machine where it is: git config gitreg.store file:/mounted/path",
+        )
+    return open_store(uri, base=base or repository.git_dir)

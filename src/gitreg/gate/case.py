@@ -1,0 +1,95 @@
+"""What the rules of one commit look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from gitreg.changes import Change, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitreg.access import Access
+    from gitreg.changes import PathEdit, State
+    from gitreg.deployment import Deployment
+    from gitreg.digest import Digest
+    from gitreg.names import EnvironmentName, ModelName
+    from gitreg.settings import Settings
+
+
+class Facts(Protocol):
+    """What two states cannot tell."""
+
+    @property
+    def now(self) -> int:
+        """The server's clock, in seconds since 1970-01-01T00:00:00Z."""
+
+    def earlier(self, environment: EnvironmentName, model: ModelName) -> Sequence[Deployment | None]:
+        """Give every state the pointer has had up to now, oldest first; None where it was undeployed."""
+
+    def blob_size(self, digest: Digest) -> int | None:
+        """Give a stored blob's size in bytes, or None where the store has none; UnavailableError fails closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one push may bring."""
+
+    paths: int = 10_000
+    file_bytes: int = 1 << 20
+    depth: int = 16
+    commits: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules from before the push: who may do what, what the registry demands."""
+
+    access: Access
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit on the first-parent chain: its edits against its first parent, and both states."""
+
+    oid: str
+    edits: tuple[PathEdit, ...]
+    before: State
+    after: State
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that the rules of one commit look at.
+
+    `transition` is false where a whole state is checked as it stands: rules about how it came to be do not apply.
+    """
+
+    commit: Commit
+    policy: Policy
+    facts: Facts
+    changes: tuple[Change, ...]
+    transition: bool = True
+    _memory: dict[tuple[object, ...], tuple[Deployment | None, ...]] = field(default_factory=dict)
+
+    @property
+    def after(self) -> State:
+        """The state after the commit."""
+        return self.commit.after
+
+    def earlier(self, environment: EnvironmentName, model: ModelName) -> tuple[Deployment | None, ...]:
+        """Ask for the earlier states of a pointer, once."""
+        key = (environment, model)
+        if key not in self._memory:
+            self._memory[key] = tuple(self.facts.earlier(environment, model))
+        return self._memory[key]
+
+    def restores(self, change: Change) -> bool:
+        """Whether a pointer goes back to a state that it had before."""
+        environment, model = change.place.environment, change.place.model
+        if change.event is not Event.POINTER or environment is None or model is None:
+            return False
+        _, after = change.pointer
+        return after in self.earlier(environment, model)

@@ -1,0 +1,189 @@
+"""Judge one commit against its first parent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gitreg.access import Access, Action, effective_admins, known_users, may
+from gitreg.changes import Change, Difference, Event, difference
+from gitreg.errors import InvalidError
+from gitreg.gate.case import Case, Commit, Facts, Limits, Policy
+from gitreg.gate.rules import settings_fit, violations_of
+from gitreg.gate.violation import Code, Violation, of_problem
+from gitreg.layout import ACCESS, GOVERNED, KEYS, SETTINGS
+from gitreg.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from gitreg.changes import PathEdit
+    from gitreg.names import UserName
+
+REGULAR = "100644"
+_FREE_MODES = frozenset({REGULAR, "100755", "120000"})
+
+
+def judge(
+    commit: Commit,
+    policy: Policy,
+    who: UserName | None,
+    facts: Facts,
+    *,
+    limits: Limits | None = None,
+    transition: bool = True,
+) -> list[Violation]:
+    """Judge a commit by the rules from before the push; no violation means accepted.
+
+    `who` is the actor, as the server knows it. None leaves the access rules out: for a checkout that nobody pushes.
+    Every violation carries the commit's id.
+    """
+    found = list(judge_paths(commit.edits, limits or Limits()))
+    blocked = {violation.path for violation in found}
+    difference_ = difference((edit for edit in commit.edits if edit.path not in blocked), commit.before, commit.after)
+    found += [of_problem(problem) for problem in difference_.problems]
+    case = Case(commit, policy, facts, difference_.changes, transition)
+    for change in difference_.changes:
+        found += violations_of(case, change)
+    if who is not None:
+        found += _access(case, who, difference_, empty=not commit.edits)
+    if transition:
+        found += _one_pointer(case)
+    found += _policy_stays(case)
+    return [_stamped(violation, commit.oid) for violation in found]
+
+
+def _stamped(violation: Violation, oid: str) -> Violation:
+    return replace(violation, commit=oid or None)
+
+
+def judge_paths(edits: Iterable[PathEdit], limits: Limits) -> Iterator[Violation]:
+    """Judge modes and sizes, before any content is read."""
+    for edit in edits:
+        if edit.after is None:
+            continue
+        top = edit.path.partition("/")[0]
+        governed = top in GOVERNED or edit.path in {SETTINGS, ACCESS}
+        allowed = {REGULAR} if governed else _FREE_MODES
+        if edit.after.mode not in allowed:
+            yield Violation(
+                Code.FILE_MODE,
+                f"mode {edit.after.mode} ({_MODES.get(edit.after.mode, 'unknown')}) is not allowed here",
+                f"commit it as a regular file ({REGULAR})",
+                path=edit.path,
+            )
+        elif edit.after.size > limits.file_bytes:
+            yield Violation(
+                Code.FILE_TOO_LARGE,
+                f"{edit.after.size} bytes; at most {limits.file_bytes}",
+                "weights belong into the object store: gitreg register",
+                path=edit.path,
+            )
+
+
+_MODES = {"100755": "executable", "120000": "symbolic link", "160000": "submodule", "040000": "folder"}
+
+
+def is_policy(path: str) -> bool:
+    """Whether a path holds rules: a push that changes one changes nothing else."""
+    return path in {ACCESS, SETTINGS} or path.startswith(f"{KEYS}/")
+
+
+def judge_mixture(paths: Iterable[str]) -> list[Violation]:
+    """Refuse a push that changes rules and anything beside them."""
+    policy, other = [], []
+    for path in paths:
+        (policy if is_policy(path) else other).append(path)
+    if not policy or not other:
+        return []
+    return [
+        Violation(
+            Code.POLICY_MIXED,
+            f"the push changes rules, and {other[0]} beside them",
+            "push the change of the rules alone, then the rest",
+            path=policy[0],
+        )
+    ]
+
+
+def _access(case: Case, who: UserName, found: Difference, *, empty: bool) -> Iterator[Violation]:
+    if empty:
+        decision = may(case.policy.access, who, Action.ADMIN, None)
+        if not decision.allowed:
+            yield Violation(Code.ACCESS_DENIED, f"{who} may not push an empty commit", "leave the empty commit out")
+    # What could not be parsed is refused anyway; who may do it shows once it is valid.
+    for change in found.changes:
+        yield from _access_of(case, who, change)
+
+
+def _access_of(case: Case, who: UserName, change: Change) -> Iterator[Violation]:
+    where = change.place
+    actions = change.actions
+    if case.restores(change) and Action.ROLLBACK not in actions:
+        actions = (Action.ROLLBACK, *actions)
+    access = case.policy.access
+    if not any(may(access, who, action, where.model, where.environment).allowed for action in actions):
+        decision = may(access, who, actions[-1], where.model, where.environment)
+        what = f"{' or '.join(actions)} {where.model or where.path}"
+        target = f" in {where.environment}" if where.environment else ""
+        yield Violation(
+            Code.ACCESS_DENIED,
+            f"{who} may not {what}{target}: {decision.reason}",
+            _who_may(access, actions, change),
+            path=where.path,
+        )
+    if change.event is Event.APPROVAL and where.user != who:
+        yield Violation(
+            Code.APPROVAL_FOREIGN,
+            f"{who} may not write {where.user}'s approval",
+            "everyone approves in their own name",
+            path=where.path,
+        )
+
+
+def _who_may(access: Access, actions: Sequence[Action], change: Change) -> str:
+    where = change.place
+    able = [
+        user
+        for user in sorted(known_users(access))
+        if any(may(access, user, action, where.model, where.environment).allowed for action in actions)
+    ]
+    shown = ", ".join(able[:5]) + (" …" if len(able) > len("12345") else "")
+    return f"may: {shown}" if able else "nobody may; ask an admin for a grant"
+
+
+def _one_pointer(case: Case) -> Iterator[Violation]:
+    pointers = [change for change in case.changes if change.event is Event.POINTER]
+    if len(pointers) > 1 and not all(case.restores(change) for change in pointers):
+        names = ", ".join(f"{change.place.environment}/{change.place.model}" for change in pointers[:3])
+        yield Violation(
+            Code.ONE_POINTER,
+            f"one commit changes {len(pointers)} pointers ({names})",
+            "make one commit a deployment; only a restore may bring several back at once",
+            path=pointers[0].place.path,
+        )
+
+
+def _policy_stays(case: Case) -> Iterator[Violation]:
+    for change in case.changes:
+        if change.event is Event.ACCESS:
+            yield from _parsed_policy(case, ACCESS, Access)
+        elif change.event is Event.SETTINGS:
+            yield from _parsed_policy(case, SETTINGS, Settings)
+
+
+def _parsed_policy(case: Case, path: str, kind: type[Access | Settings]) -> Iterator[Violation]:
+    data = case.after.read(path)
+    if data is None:
+        yield Violation(Code.POLICY_MISSING, f"{path} may not be removed", path=path)
+        return
+    try:
+        value = kind.parse(data, path)
+    except InvalidError as error:
+        yield from map(of_problem, error.problems)
+        return
+    if path == ACCESS:
+        if not effective_admins(value):  # type: ignore[arg-type]
+            yield Violation(Code.LAST_ADMIN, "no effective admin would remain", "keep one", path=path)
+        return
+    yield from settings_fit(case, value)  # type: ignore[arg-type]

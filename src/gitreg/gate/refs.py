@@ -1,0 +1,187 @@
+"""Judge the ref updates of a push, before any commit is opened."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gitreg.errors import InvalidError
+from gitreg.gate.violation import Code, Violation
+from gitreg.layout import DEPLOY_TAGS, MAIN, PROPOSALS, DeployTag, proposal_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from gitreg.names import UserName
+
+_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) ([0-9a-f]{40}|[0-9a-f]{64}) ([!-~]{1,1024})", re.ASCII)
+MAX_UPDATES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RefUpdate:
+    """One line of a push: the ref, the value it is claimed to have, the value it shall get."""
+
+    old: str
+    new: str
+    ref: str
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the ref goes away; the new value alone decides."""
+        return not self.new.strip("0")
+
+    @property
+    def creates(self) -> bool:
+        """Whether the ref is claimed not to exist yet."""
+        return not self.old.strip("0")
+
+
+def parse_updates(data: bytes) -> tuple[list[RefUpdate], list[Violation]]:
+    """Read the hook's standard input, strictly and line by line."""
+    updates: list[RefUpdate] = []
+    violations: list[Violation] = []
+    lines = data.split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    if len(lines) > MAX_UPDATES:
+        return [], [Violation(Code.REF_MALFORMED, f"{len(lines)} ref updates; at most {MAX_UPDATES} are read")]
+    for number, line in enumerate(lines, 1):
+        match = _LINE.fullmatch(line.decode("ascii", "replace"))
+        if not match or len(match[1]) != len(match[2]):
+            violations.append(Violation(Code.REF_MALFORMED, f"line {number} is no ref update: {line[:80]!r}"))
+        else:
+            updates.append(RefUpdate(match[1], match[2], match[3]))
+    if not lines:
+        violations.append(Violation(Code.REF_MALFORMED, "the push names no ref"))
+    return updates, violations
+
+
+def judge_refs(
+    updates: Sequence[RefUpdate],
+    current: Mapping[str, str | None],
+    who: UserName,
+    known: frozenset[str],
+    *,
+    server_marks: bool,
+) -> list[Violation]:
+    """Judge which refs a push may touch at all.
+
+    `current` gives the value that each ref has now; `known` are the users that the access rules name;
+    `server_marks` says that the server alone writes deploy tags.
+    """
+    violations = [
+        Violation(Code.REF_DUPLICATE, f"{ref} is updated {times} times in one push")
+        for ref, times in Counter(update.ref for update in updates).items()
+        if times > 1
+    ]
+    if str(who) not in known:
+        violations.append(
+            Violation(
+                Code.ACTOR_UNKNOWN,
+                f"{who} is not named in access.yaml",
+                "ask an admin for a grant",
+            )
+        )
+    for update in updates:
+        violations += _judge_ref(update, current.get(update.ref), who, server_marks)
+    return violations
+
+
+def _judge_ref(update: RefUpdate, now: str | None, who: UserName, server_marks: bool) -> Iterator[Violation]:
+    ref = update.ref
+    if ref == MAIN:
+        if update.deletes:
+            yield Violation(Code.MAIN_DELETED, "main may not be deleted")
+        elif now is None:
+            yield Violation(Code.MAIN_CREATED, "this registry is empty", "its owner runs `gitreg init` on the server")
+        if now is not None and update.old != now:
+            yield _stale(update)
+    elif ref.startswith(PROPOSALS):
+        yield from _judge_proposal(update, who)
+    elif ref.startswith(DEPLOY_TAGS):
+        yield from _judge_tag_ref(update, now, server_marks)
+    else:
+        yield Violation(
+            Code.REF_UNKNOWN,
+            f"{ref} is not a ref of a registry",
+            f"push to main or to proposals/{who}/<anything>",
+        )
+
+
+def _stale(update: RefUpdate) -> Violation:
+    return Violation(Code.REF_STALE, f"{update.ref} has moved on", "fetch, rebuild on the new tip, push again")
+
+
+def _judge_proposal(update: RefUpdate, who: UserName) -> Iterator[Violation]:
+    try:
+        owner = proposal_user(update.ref)
+    except InvalidError as error:
+        yield Violation(Code.REF_UNKNOWN, str(error))
+        return
+    if owner != who:
+        yield Violation(
+            Code.PROPOSAL_FOREIGN,
+            f"{update.ref} is {owner}'s, and {who} pushes",
+            f"push to proposals/{who}/<anything>",
+        )
+
+
+def _judge_tag_ref(update: RefUpdate, now: str | None, server_marks: bool) -> Iterator[Violation]:
+    if server_marks:
+        yield Violation(Code.TAG_BY_SERVER, f"{update.ref}: the server writes deploy tags itself", "push main alone")
+        return
+    try:
+        DeployTag.parse(update.ref)
+    except InvalidError as error:
+        yield Violation(Code.REF_UNKNOWN, str(error))
+        return
+    if update.deletes:
+        yield Violation(Code.TAG_MOVED, f"{update.ref} may not be deleted")
+    elif now is not None or not update.creates:
+        yield Violation(Code.TAG_MOVED, f"{update.ref} may not be moved")
+
+
+@dataclass(frozen=True, slots=True)
+class DeployMark:
+    """What the history implies about one deploy tag: its target commit and the trailers of its message."""
+
+    tag: DeployTag
+    target: str
+    trailers: Mapping[str, str]
+
+
+_VERIFIED = ("Model", "Version", "Environment", "Action", "Previous")
+
+
+def judge_mark(  # noqa: PLR0913 - the parts of a tag object, none of which travels with another
+    ref: str,
+    *,
+    object_type: str,
+    name: str | None,
+    target: str | None,
+    trailers: Mapping[str, str],
+    implied: DeployMark | None,
+) -> list[Violation]:
+    """Judge a pushed deploy tag: it must be exactly the tag that the history implies."""
+
+    def wrong(what: str) -> Violation:
+        return Violation(Code.TAG_WRONG, f"{ref}: {what}", "let `gitreg mark --push` write deploy tags")
+
+    if object_type != "tag":
+        return [wrong("a deploy tag is annotated; this is a plain ref")]
+    if implied is None:
+        return [wrong("the history of main has no such deployment")]
+    violations = []
+    if name != implied.tag.name:
+        violations.append(wrong(f"the tag object calls itself {name!r}"))
+    if target != implied.target:
+        violations.append(wrong(f"it marks {str(target)[:10]}, the history says {implied.target[:10]}"))
+    violations += [
+        wrong(f"{key} is {trailers.get(key)!r}, the history says {implied.trailers.get(key)!r}")
+        for key in _VERIFIED
+        if trailers.get(key) != implied.trailers.get(key)
+    ]
+    return violations

@@ -1,0 +1,153 @@
+"""Give the gate's verdict away from the server: on a range of commits, on what is staged, on a whole state."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from gitreg.config import open_registry_store
+from gitreg.errors import GitregError, InvalidError, NotFoundError
+from gitreg.gate import Code, Commit, Limits, Policy, Violation, judge
+from gitreg.gate.violation import of_problem
+from gitreg.gate_hooks.desk import sizes
+from gitreg.gate_hooks.facts import RepositoryFacts, no_store
+from gitreg.gate_hooks.push import Desk, judge_range
+from gitreg.git import changed_paths, scratch
+from gitreg.git.lookup import commit_of, empty_tree
+from gitreg.reader import Snapshot
+from gitreg.reader.history import edits_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gitreg.digest import Digest
+    from gitreg.gate_hooks.facts import BlobSize
+    from gitreg.git import Repository
+    from gitreg.names import UserName
+
+WHOLE = Limits(paths=10_000_000)
+
+
+class _Remembered:
+    """A blob-size answer that says everything is there: for a check that is told to leave the store out."""
+
+    def __init__(self, repository: Repository, rev: str) -> None:
+        self._sizes = _claimed_sizes(repository, rev)
+
+    def __call__(self, digest: Digest) -> int | None:
+        return self._sizes.get(str(digest))
+
+
+def _claimed_sizes(repository: Repository, rev: str) -> dict[str, int]:
+    from gitreg.reader.snapshot import VersionFile
+
+    snapshot = Snapshot(repository, rev)
+    return {
+        str(artifact.digest): artifact.size
+        for model in snapshot.models()
+        for version in snapshot.every_version(model)
+        if isinstance(version, VersionFile)
+        for artifact in version.manifest.artifacts
+    }
+
+
+def check_range(  # noqa: PLR0913 - a range, an actor, and two switches
+    repository: Repository,
+    base: str,
+    head: str,
+    who: UserName | None,
+    *,
+    store_base: Path | None = None,
+    use_store: bool = True,
+) -> list[Violation]:
+    """Judge `base..head` as a push of `head` onto a main at `base` would be."""
+    base_oid, head_oid = (_commit(repository, rev) for rev in (base, head))
+    if base_oid == head_oid:
+        return []
+    snapshot = Snapshot(repository, base_oid)
+    policy = Policy(snapshot.access, snapshot.settings)
+    blob_size: BlobSize = (
+        sizes(repository, base_oid, store_base or repository.git_dir)
+        if use_store
+        else _Remembered(repository, head_oid)
+    )
+    desk = Desk(repository, blob_size, server_marks=False)
+    return judge_range(desk, base_oid, head_oid, policy, who)
+
+
+def _commit(repository: Repository, rev: str) -> str:
+    oid = commit_of(repository, rev)
+    if oid is None:
+        raise NotFoundError(f"there is no commit {rev!r} here", hint="fetch it, or name another")
+    return oid
+
+
+def check_staged(repository: Repository) -> list[Violation]:
+    """Judge what the index adds to HEAD; who may do it is left to the server."""
+    tree = repository.run(["write-tree"]).decode().strip()
+    head = commit_of(repository, "HEAD")
+    if head is None:
+        return check_state(repository, tree, no_store("nothing is committed yet"), use_store=False)
+    before, after = Snapshot(repository, head), Snapshot(repository, tree)
+    changed = changed_paths(repository.objects, head, tree, budget=Limits().paths, depth=Limits().depth)
+    edits = edits_of(changed, repository)
+    if not edits:
+        return []
+    facts = RepositoryFacts(repository, head, sizes(repository, head, repository.git_dir))
+    found = judge(Commit("", edits, before, after), Policy(before.access, before.settings), None, facts)
+    # A clone need not reach the store; the server asks it again.
+    return [violation for violation in found if violation.code is not Code.STORE_UNAVAILABLE]
+
+
+def check_folder(path: Path, *, use_store: bool = True) -> list[Violation]:
+    """Check the files of a checkout, or of a plain folder, as they lie on the disk."""
+    if not (path / "registry.yaml").is_file():
+        raise NotFoundError(f"{path} holds no registry.yaml", hint="give the top folder of a registry's checkout")
+    with scratch(None) as repository:
+        _leave_out_stores(repository, path)
+        repository.run([f"--work-tree={path}", "add", "--all", "--", "."], cwd=path)
+        tree = repository.run(["write-tree"]).decode().strip()
+        return check_state(repository, tree, _folder_store(repository, tree, path), use_store=use_store)
+
+
+def _leave_out_stores(repository: Repository, path: Path) -> None:
+    """Keep an object store that lies inside the checkout out of the files to check."""
+    stores = [found.parent.parent for found in path.glob("*/blobs/sha256") if found.is_dir()]
+    exclude = repository.git_dir / "info" / "exclude"
+    exclude.parent.mkdir(exist_ok=True)
+    exclude.write_text("".join(f"/{store.relative_to(path)}/\n" for store in stores))
+
+
+def _folder_store(repository: Repository, tree: str, path: Path) -> BlobSize:
+    """Ask the store as a checkout at `path` would name it."""
+    try:
+        uri = Snapshot(repository, tree).settings.store
+        return open_registry_store(repository, uri, path / ".git").size_of
+    except GitregError as error:
+        return no_store(str(error))
+
+
+def check_state(repository: Repository, tree: str, blob_size: BlobSize, *, use_store: bool = True) -> list[Violation]:
+    """Check a whole state as it stands, every file of it."""
+    state, empty = Snapshot(repository, tree), Snapshot(repository, empty_tree(repository))
+    try:
+        policy = Policy(state.access, state.settings)
+        changed = changed_paths(repository.objects, None, tree, budget=WHOLE.paths, depth=WHOLE.depth)
+    except InvalidError as error:
+        return [of_problem(problem) for problem in error.problems] or [Violation(Code.FILE_INVALID, str(error))]
+    except NotFoundError as error:
+        return [Violation(Code.POLICY_MISSING, str(error))]
+    facts = RepositoryFacts(repository, None, blob_size, now=int(time.time()))
+    commit = Commit("", edits_of(changed, repository), empty, state)
+    found = judge(commit, policy, None, facts, limits=WHOLE, transition=False)
+    if not use_store:
+        left_out = {Code.STORE_UNAVAILABLE, Code.BLOB_MISSING, Code.BLOB_SIZE}
+        return [violation for violation in found if violation.code not in left_out]
+    return _once(found, Code.STORE_UNAVAILABLE)
+
+
+def _once(found: list[Violation], code: Code) -> list[Violation]:
+    """Say only once what is the same for every file."""
+    first = next((violation for violation in found if violation.code is code), None)
+    rest = [violation for violation in found if violation.code is not code]
+    return [*rest, first] if first else rest

@@ -1,0 +1,58 @@
+"""Find out who pushes, from what the server says and never from what is pushed."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from gitreg.errors import DeniedError, InvalidError
+from gitreg.names import UserName, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitreg.git import Repository
+
+CONFIG = "gitreg.identity"
+ACCOUNT = "account"
+SIGNATURE = "signature"
+# Who sets each: gitolite, a web server before git-http-backend, Gitea and Forgejo, GitLab, gitreg's own ssh shell.
+VARIABLES = ("GL_USER", "REMOTE_USER", "GITEA_PUSHER_NAME", "GL_USERNAME", "GITREG_USER")
+SOURCES = (*VARIABLES, ACCOUNT)
+
+
+def check_source(source: str) -> str:
+    """Check the name of an identity source; InvalidError names those that there are."""
+    if source in SOURCES:
+        return source
+    near = did_you_mean(source, SOURCES)
+    raise InvalidError(
+        f"{CONFIG}: found {source!r}, allowed: {', '.join(SOURCES)}",
+        hint=f"did you mean {near}?" if near else None,
+    )
+
+
+def actor(repository: Repository, environ: Mapping[str, str]) -> UserName:
+    """Name the actor; DeniedError where the server does not say who it is."""
+    source = repository.config(CONFIG)
+    if source is None:
+        raise DeniedError(
+            f"{CONFIG} is not set, so nobody can be told apart",
+            hint=f"git config {CONFIG} SOURCE, with SOURCE one of {', '.join(SOURCES)}",
+        )
+    return actor_by(check_source(source), environ)
+
+
+def actor_by(source: str, environ: Mapping[str, str]) -> UserName:
+    """Name the actor by one source."""
+    if source == ACCOUNT:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    else:
+        name = environ.get(source, "")
+    if not name:
+        raise DeniedError(f"{source} is empty: the server does not say who pushes", hint=f"see {CONFIG}")
+    try:
+        return UserName(name)
+    except InvalidError as error:
+        raise DeniedError(f"{source}: {error.message}", hint=error.hint) from error

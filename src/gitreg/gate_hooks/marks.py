@@ -1,0 +1,160 @@
+"""Write the deploy tags that the history of main implies."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from gitreg.errors import ConflictError
+from gitreg.gate import DeployMark
+from gitreg.gate_hooks import audit
+from gitreg.git import Signature, changed_paths, refs, write_tag
+from gitreg.git import history as git_history
+from gitreg.layout import DEPLOYMENTS, MAIN, DeployTag, Kind, place
+from gitreg.reader import deployments
+from gitreg.reader.history import continued
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from gitreg.git import Repository
+    from gitreg.names import EnvironmentName, ModelName
+    from gitreg.reader import DeploymentRecord
+
+# Who writes a tag is no claim about anybody: `Actor` says who pushed.
+_DEPTH = 16
+_PATHS = 100_000
+
+
+def implied_mark(repository: Repository, tip: str, tag: DeployTag) -> DeployMark | None:
+    """Work out what a deploy tag must say, from history alone; None where there is no such deployment."""
+    records = deployments(repository, tip, tag.environment, tag.model, trust_tags=False)
+    if not 1 <= tag.number <= len(records):
+        return None
+    record = records[tag.number - 1]
+    return DeployMark(tag, record.commit, trailers_of(record))
+
+
+def trailers_of(record: DeploymentRecord, *, actor: str | None = None, audit_head: str | None = None) -> dict[str, str]:
+    """Give the trailers of a deploy tag, in their order."""
+    trailers = {
+        "Model": str(record.model),
+        "Version": str(record.version or ""),
+        "Environment": str(record.environment),
+        "Action": record.action,
+        "Previous": str(record.previous or ""),
+        "Actor": actor or "",
+        "Reason": _one_line(record.reason or ""),
+        "Audit": audit_head or "",
+    }
+    return {key: value for key, value in trailers.items() if value}
+
+
+def _one_line(text: str) -> str:
+    """Keep a trailer on one printable line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:500]
+
+
+def message_of(record: DeploymentRecord, trailers: Mapping[str, str]) -> str:
+    """Write a deploy tag's message: a subject, a blank line, the trailers."""
+    verb = {"deploy": "Deploy", "promote": "Promote", "rollback": "Roll back", "undeploy": "Undeploy"}[record.action]
+    to = f" to {record.version}" if record.action == "rollback" else f"@{record.version or record.previous}"
+    where = "in" if record.action == "rollback" else "from" if record.action == "undeploy" else "to"
+    lines = [f"{verb} {record.model}{to} {where} {record.environment}", ""]
+    return "\n".join([*lines, *(f"{key}: {value}" for key, value in trailers.items()), ""])
+
+
+def unmarked(repository: Repository, tip: str, since: str | None) -> list[DeploymentRecord]:
+    """List the deployments between two commits of main (`since` excluded, all tagged up to it), oldest first."""
+    touched: dict[tuple[EnvironmentName, ModelName], list[str]] = {}
+    for oid in reversed(list(git_history.path_history(repository, tip, DEPLOYMENTS, since=since))):
+        for where in _pointers_of(repository, oid):
+            touched.setdefault(where, []).append(oid)
+    found = []
+    for (environment, model), commits in touched.items():
+        known = deployments(repository, since, environment, model) if since else []
+        found += continued(repository, known, commits, (environment, model))[len(known) :]
+    return found
+
+
+def _pointers_of(repository: Repository, oid: str) -> Iterator[tuple[EnvironmentName, ModelName]]:
+    parents = repository.objects.commit(oid).parents
+    for change in changed_paths(repository.objects, parents[0] if parents else None, oid, budget=_PATHS, depth=_DEPTH):
+        if not change.path.startswith(f"{DEPLOYMENTS}/"):
+            continue
+        where = place(change.path)
+        if where.kind is Kind.DEPLOYMENT and where.environment and where.model:
+            yield where.environment, where.model
+
+
+def write_marks(repository: Repository, *, actor: str | None = None, tip: str | None = None) -> list[str]:
+    """Write every deploy tag that is missing, once however many run at a time; give the new refs.
+
+    A file beside the repository remembers up to where main was marked, so that a killed run is made good by the next.
+    `actor` is named where the audit log does not know who pushed a commit; `tip` is main's, by default the local one.
+    """
+    with _locked(repository.git_dir / "gitreg") as folder:
+        tip = tip or refs.resolve(repository, MAIN)
+        if tip is None:
+            return []
+        memory = folder / "marked"
+        since = memory.read_text().strip() if memory.exists() else None
+        if since == tip:
+            return []
+        if since is not None and not git_history.is_on_first_parent_chain(repository, since, tip):
+            since = None
+        records = unmarked(repository, tip, since)
+        actors = _actors(repository, tip, since) if records else {}
+        head = audit.head(repository.git_dir)
+        written = [
+            _write(repository, record, trailers_of(record, actor=actors.get(record.commit, actor), audit_head=head))
+            for record in records
+        ]
+        _remember(memory, tip)
+    return [ref for ref in written if ref]
+
+
+def _write(repository: Repository, record: DeploymentRecord, trailers: Mapping[str, str]) -> str | None:
+    tag = DeployTag(record.environment, record.model, record.number)
+    oid = write_tag(
+        repository, tag.name, record.commit, message_of(record, trailers), Signature.now("gitreg", "gitreg@localhost")
+    )
+    try:
+        refs.update(repository, tag.ref, oid, None)
+    except ConflictError:
+        # Another run has just written it.
+        return None
+    return tag.ref
+
+
+def _actors(repository: Repository, tip: str, since: str | None) -> dict[str, str]:
+    """Tell who pushed each commit: the actor of the push whose tip comes at or after it."""
+    chain = list(git_history.first_parents(repository, tip, since=since))
+    known = audit.actors_of(repository.git_dir, chain)
+    found: dict[str, str] = {}
+    pusher: str | None = None
+    for oid in chain:
+        pusher = known.get(oid, pusher)
+        if pusher:
+            found[oid] = pusher
+    return found
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    folder.mkdir(exist_ok=True)
+    with (folder / "marks.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield folder
+
+
+def _remember(path: Path, tip: str) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("w") as file:
+        file.write(tip + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,84 @@
+"""Walk the first-parent chain: the order in which things happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitreg.errors import InvalidError
+from gitreg.git.values import Oid, is_oid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitreg.git.repository import Repository
+
+
+def first_parents(repository: Repository, tip: Oid, since: Oid | None = None, *, limit: int | None = None) -> Iterator[Oid]:
+    """Give the commits of the first-parent chain, newest first, as far as they are not reachable from `since`."""
+    args = ["rev-list", "--first-parent", *_limit(limit), *_range(tip, since), "--"]
+    return (line.decode("ascii") for line in repository.lines(args))
+
+
+def path_history(
+    repository: Repository,
+    tip: Oid,
+    *paths: str,
+    since: Oid | None = None,
+    limit: int | None = None,
+) -> Iterator[Oid]:
+    """Give the commits of the first-parent chain that changed a path or what lies below it, newest first."""
+    if not paths or not all(paths):
+        raise InvalidError("a path's history needs a path")
+    args = ["--literal-pathspecs", "rev-list", "--first-parent", *_limit(limit), *_range(tip, since), "--", *paths]
+    return (line.decode("ascii") for line in repository.lines(args))
+
+
+def commit_at(repository: Repository, tip: Oid, time: int) -> Oid | None:
+    """Give the newest commit of the first-parent chain whose committer date is at most `time`, in seconds since 1970."""
+    if time < 0:
+        return None
+    args = ["rev-list", "--first-parent", "--max-count=1", f"--min-age={time}", _oid(tip), "--"]
+    return repository.run(args).decode("ascii").strip() or None
+
+
+def is_on_first_parent_chain(repository: Repository, old: Oid, new: Oid) -> bool:
+    """Whether `new` is `old` or follows it along first parents; costs what lies between them."""
+    if _oid(old) == _oid(new):
+        return True
+    last = None
+    for last in first_parents(repository, new, old):
+        pass
+    if last is None:
+        return False
+    parents = repository.objects.commit(last).parents
+    return bool(parents) and parents[0] == old
+
+
+def count_first_parents(repository: Repository, tip: Oid, since: Oid | None = None) -> int:
+    """Count the commits that `first_parents` gives."""
+    return int(repository.run(["rev-list", "--first-parent", "--count", *_range(tip, since), "--"]))
+
+
+def merge_base(repository: Repository, one: Oid, other: Oid) -> Oid | None:
+    """Give the best common ancestor of two commits; None where they have none."""
+    output = repository.run(["merge-base", _oid(one), _oid(other)], codes=(0, 1))
+    return output.decode("ascii").strip() or None
+
+
+def _range(tip: Oid, since: Oid | None) -> list[str]:
+    return [_oid(tip), *([f"^{_oid(since)}"] if since else [])]
+
+
+def _limit(limit: int | None) -> list[str]:
+    return [] if limit is None else [f"--max-count={limit:d}"]
+
+
+def _oid(oid: Oid) -> Oid:
+    if not is_oid(oid):
+        raise InvalidError(f"{oid[:80]!r} is no object id", hint="resolve the ref first")
+    return oid
+
+
+def count_commits(repository: Repository, tip: Oid, excluded: Oid, *, limit: int) -> int:
+    """Count the commits reachable from `tip` but not from `excluded`, at most `limit`."""
+    return int(repository.run(["rev-list", "--count", f"--max-count={limit:d}", *_range(tip, excluded), "--"]))

@@ -1,0 +1,313 @@
+"""Read git objects through one long-lived `git cat-file`."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitreg.errors import IntegrityError, InvalidError, NotFoundError, UnavailableError
+from gitreg.git.process import Drain, stop, useful_line
+from gitreg.git.trees import TreeEntry, parse_tree
+from gitreg.git.values import Commit, Oid, Tag, is_oid, parse_commit, parse_tag
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import IO
+
+    from gitreg.git.process import Runner
+
+MAX_BLOB = 8 * 1024 * 1024
+MAX_TREE = 64 * 1024 * 1024
+MAX_COMMIT = 1024 * 1024
+_CHUNK = 512
+_PORTION = 8 * 1024 * 1024
+
+
+class ObjectInfo(NamedTuple):
+    """What git knows of an object before its contents are read; the size is in bytes."""
+
+    oid: Oid
+    type: str
+    size: int
+
+
+class Object(NamedTuple):
+    """An object and its contents."""
+
+    oid: Oid
+    type: str
+    data: bytes
+
+
+class Objects:
+    """The objects of one repository; may be shared between threads, and is started when first asked.
+
+    An expression is `<oid>`, `<oid>:<path>` or `<oid>^{tree}`. Refs are not taken here: `refs.resolve` finds exactly
+    the ref that one names, where git's own guessing might find another.
+    """
+
+    __slots__ = ("_drain", "_lock", "_process", "_runner", "oid_bytes")
+
+    def __init__(self, runner: Runner, oid_bytes: int) -> None:
+        self.oid_bytes = oid_bytes
+        self._runner = runner
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._drain: Drain | None = None
+
+    def close(self) -> None:
+        """End the process; the next question starts another."""
+        process, drain = self._process, self._drain
+        self._process = self._drain = None
+        if process and drain:
+            stop(process)
+            drain.close()
+
+    # Questions about one object
+
+    def info(self, expression: str) -> ObjectInfo | None:
+        """Give id, type and size of an object without reading it; None where there is no such object."""
+        _check_expression(expression)
+        return self._ask([expression])[0]
+
+    def infos(self, expressions: Sequence[str]) -> list[ObjectInfo | None]:
+        """Answer `info` for many objects, in their order, with few round trips."""
+        for expression in expressions:
+            _check_expression(expression)
+        found: list[ObjectInfo | None] = []
+        for start in range(0, len(expressions), _CHUNK):
+            found += self._ask(expressions[start : start + _CHUNK])
+        return found
+
+    def size(self, expression: str) -> int:
+        """Give the size of an object in bytes; raise NotFoundError where there is none."""
+        return self._known(expression).size
+
+    def read(self, expression: str, *, limit: int = MAX_BLOB) -> Object:
+        """Read an object of at most `limit` bytes; raise NotFoundError or, for a bigger one, InvalidError."""
+        info = self._known(expression)
+        if info.size > limit:
+            raise InvalidError(f"{expression} has {info.size} bytes; at most {limit} are read")
+        return self._contents([info])[0]
+
+    def blob(self, rev: Oid, path: str, *, limit: int = MAX_BLOB) -> bytes | None:
+        """Read a file of a commit or a tree; None where the path names none.
+
+        A symbolic link reads as its target's name; `entry` tells the mode. A file whose object is missing raises
+        IntegrityError: it is not the same as no file.
+        """
+        if not _is_plain(path):
+            return None
+        expression = f"{rev}:{path}"
+        info = self.info(expression)
+        if info is None:
+            self._check_absent(rev, path)
+            return None
+        if info.type != "blob":
+            return None
+        if info.size > limit:
+            raise InvalidError(f"{path!r} has {info.size} bytes; at most {limit} are read")
+        return self._contents([info])[0].data
+
+    def entry(self, rev: Oid, path: str) -> TreeEntry | None:
+        """Give the tree entry of a path in a commit or a tree, with its mode; None where there is none."""
+        _check_oid(rev)
+        if not _is_plain(path):
+            return None
+        args = ["--literal-pathspecs", "ls-tree", "-z", "--full-tree", rev, "--", path]
+        record = self._runner.run(args, codes=(0,)).output.removesuffix(b"\0")
+        if not record:
+            return None
+        head, _, name = record.partition(b"\t")
+        mode, kind, oid = head.decode("ascii").split(" ")
+        return TreeEntry(mode, name.decode("utf-8", "surrogateescape").rpartition("/")[2], oid, kind)
+
+    def entries(self, rev: Oid, folder: str = "") -> list[TreeEntry]:
+        """List what lies directly in a folder of a commit or a tree, in git's order; empty where it is no folder."""
+        if folder and not _is_plain(folder):
+            return []
+        info = self.info(f"{rev}:{folder}" if folder else f"{rev}^{{tree}}")
+        if info is None:
+            self._check_absent(rev, folder)
+            return []
+        if info.type != "tree":
+            return []
+        return parse_tree(self._tree(info, folder), self.oid_bytes, folder)
+
+    def tree(self, rev: Oid, *, limit: int = MAX_TREE) -> bytes:
+        """Read the tree object of a commit or a tree as it is stored."""
+        info = self._known(f"{rev}^{{tree}}")
+        return self._tree(info, rev, limit)
+
+    def commit(self, oid: Oid) -> Commit:
+        """Read a commit; raise InvalidError where the object is something else."""
+        return parse_commit(oid, self._of_type(oid, "commit"))
+
+    def tag(self, oid: Oid) -> Tag:
+        """Read an annotated tag; raise InvalidError where the object is something else."""
+        return parse_tag(oid, self._of_type(oid, "tag"))
+
+    # Questions about many
+
+    def read_many(self, oids: Iterable[Oid], *, limit: int = MAX_BLOB) -> Iterator[tuple[Oid, bytes]]:
+        """Read many objects in their order, a few hundred in one round trip.
+
+        Raises NotFoundError for a missing one, and InvalidError, before its contents are read, for one of more than
+        `limit` bytes.
+        """
+        wanted = list(oids)
+        for start in range(0, len(wanted), _CHUNK):
+            infos = []
+            for oid, info in zip(chunk := wanted[start : start + _CHUNK], self.infos(chunk), strict=True):
+                if info is None:
+                    raise NotFoundError(f"there is no object {oid}")
+                if info.size > limit:
+                    raise InvalidError(f"{oid} has {info.size} bytes; at most {limit} are read")
+                infos.append(info)
+            for part in _portions(infos):
+                for found in self._contents(part):
+                    yield found.oid, found.data
+
+    # The process
+
+    def _known(self, expression: str) -> ObjectInfo:
+        info = self.info(expression)
+        if info is None:
+            raise NotFoundError(f"there is no object {expression}")
+        return info
+
+    def _of_type(self, oid: Oid, kind: str) -> bytes:
+        _check_oid(oid)
+        info = self._known(oid)
+        if info.type != kind:
+            raise InvalidError(f"{oid} is a {info.type}, not a {kind}")
+        if info.size > MAX_COMMIT:
+            raise InvalidError(f"the {kind} {oid} has {info.size} bytes; at most {MAX_COMMIT} are read")
+        return self._contents([info])[0].data
+
+    def _tree(self, info: ObjectInfo, shown: str, limit: int = MAX_TREE) -> bytes:
+        if info.size > limit:
+            raise InvalidError(f"the tree of {shown!r} has {info.size} bytes; at most {limit} are read")
+        return self._contents([info])[0].data
+
+    def _check_absent(self, rev: Oid, path: str) -> None:
+        """Tell a path that is not there from one whose object is missing; git's answer is the same for both."""
+        if self.entry(rev, path) if path else True:
+            raise IntegrityError(f"the object of {path or 'the top tree'!r} at {rev} is missing or unreadable")
+
+    def _ask(self, expressions: Sequence[str]) -> list[ObjectInfo | None]:
+        with self._lock, _Exchange(self) as stream:
+            self._send(f"info {expression}\n" for expression in expressions)
+            return [_read_header(stream, expression) for expression in expressions]
+
+    def _contents(self, infos: Sequence[ObjectInfo]) -> list[Object]:
+        found = []
+        with self._lock, _Exchange(self) as stream:
+            self._send(f"contents {info.oid}\n" for info in infos)
+            for info in infos:
+                if _read_header(stream, info.oid) != info:
+                    raise IntegrityError(f"the object {info.oid} changed while it was read")
+                found.append(Object(info.oid, info.type, _read_contents(stream, info)))
+        return found
+
+    def _send(self, commands: Iterable[str]) -> None:
+        """Ask several things at once: git reads them all before it answers the first, so neither waits for the other."""
+        process = self._process
+        if process and process.stdin:
+            process.stdin.write("".join([*commands, "flush\n"]).encode("utf-8", "surrogateescape"))
+            process.stdin.flush()
+        if self._drain:
+            self._drain.poll()
+
+    def started(self) -> IO[bytes]:
+        """Give the answers' stream of the running process, started where there is none."""
+        if self._process is None:
+            self._process = self._runner.start(["cat-file", "--batch-command", "--buffer"], stdin=True)
+            self._drain = Drain(self._process.stderr)
+        if self._process.stdout is None:
+            raise _CutOffError
+        return self._process.stdout
+
+    def died(self) -> IntegrityError | UnavailableError:
+        """End the process after it broke off, and say why it did."""
+        if self._process:
+            stop(self._process)
+        said = useful_line(self._drain.text()) if self._drain else ""
+        self.close()
+        if said:
+            return IntegrityError(f"git could not read an object: {said}", hint="run `git fsck`")
+        return UnavailableError("git cat-file ended before it had answered", hint="try again")
+
+
+class _CutOffError(Exception):
+    """The process ended in the middle of an answer."""
+
+
+class _Exchange:
+    """One question and its answer; whatever interrupts it ends the process, since the rest would answer others."""
+
+    __slots__ = ("objects",)
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+
+    def __enter__(self) -> IO[bytes]:
+        return self.objects.started()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, (_CutOffError, BrokenPipeError)):
+            raise self.objects.died() from error
+        if error is not None:
+            self.objects.close()
+
+
+def _read_header(stream: IO[bytes], expression: str) -> ObjectInfo | None:
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise _CutOffError
+    if line == f"{expression} missing\n".encode("utf-8", "surrogateescape"):
+        return None
+    try:
+        oid, kind, size = line.decode("ascii").split()
+        return ObjectInfo(oid, kind, int(size))
+    except ValueError as error:
+        raise IntegrityError(f"git answered {line[:80]!r} where it was asked for {expression!r}") from error
+
+
+def _read_contents(stream: IO[bytes], info: ObjectInfo) -> bytes:
+    data = stream.read(info.size + 1)
+    if len(data) != info.size + 1:
+        raise _CutOffError
+    return data[:-1]
+
+
+def _portions(infos: Sequence[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
+    """Cut a list so that no part but a single object holds more than `_PORTION` bytes."""
+    part: list[ObjectInfo] = []
+    total = 0
+    for info in infos:
+        if part and total + info.size > _PORTION:
+            yield part
+            part, total = [], 0
+        part.append(info)
+        total += info.size
+    if part:
+        yield part
+
+
+def _is_plain(path: str) -> bool:
+    """Whether git can look a path up; others cannot be in a tree, or are refused by the gate."""
+    return not any(part in {"", ".", ".."} for part in path.split("/")) and not set(path) & {"\n", "\0"}
+
+
+def _check_oid(oid: Oid) -> None:
+    if not is_oid(oid):
+        raise InvalidError(f"{oid[:80]!r} is no object id", hint="resolve the ref first")
+
+
+def _check_expression(expression: str) -> None:
+    rev, colon, path = expression.partition(":")
+    _check_oid(rev.removesuffix("^{tree}"))
+    if colon and not _is_plain(path):
+        raise InvalidError(f"{path[:80]!r} is no path in a tree")

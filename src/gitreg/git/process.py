@@ -1,0 +1,238 @@
+"""Run git: the one place that starts its processes and reads its errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitreg.errors import (
+    ConflictError,
+    DeniedError,
+    GitregError,
+    IntegrityError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from typing import IO
+
+OLDEST_GIT = (2, 36)
+INSTALL_HINT = "install git 2.36 or newer and put it on PATH"
+_SHOWN = 300
+_KEPT_BYTES = 16 * 1024
+
+
+class Finished(NamedTuple):
+    """How a git command ended: its exit code and what it wrote."""
+
+    code: int
+    output: bytes
+    errors: str
+
+
+class Runner:
+    """Run git in one folder with one environment."""
+
+    __slots__ = ("environment", "folder")
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = dict(environment)
+
+    def run(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | None = None,  # noqa: A002 - subprocess's name for it
+        codes: Collection[int] | None = None,
+        timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run `git <args>` to its end and tell how it ended.
+
+        Raises the error that fits where the exit code is none of `codes`; without them no exit code is an error.
+
+        `timeout` is in seconds; past it git is killed and UnavailableError raised. `environment` adds variables.
+        """
+        with self.start(args, stdin=input is not None, environment=environment) as process:
+            try:
+                output, errors = process.communicate(input, timeout)
+            except subprocess.TimeoutExpired as error:
+                process.kill()
+                process.communicate()
+                raise UnavailableError(f"git {args[0]} took longer than {timeout:g} s") from error
+            except BaseException:
+                process.kill()
+                raise
+        finished = Finished(process.returncode, output, errors.decode("utf-8", "replace"))
+        if codes is not None and finished.code not in codes:
+            raise failure(args, finished.code, finished.errors)
+        return finished
+
+    def lines(self, args: Sequence[str]) -> Iterator[bytes]:
+        """Run `git <args>` and give its output line by line as it comes; git ends when the caller stops early."""
+        process = self.start(args, stdin=False)
+        errors = Drain(process.stderr)
+        try:
+            for line in process.stdout or ():
+                errors.poll()
+                yield line.removesuffix(b"\n")
+            if process.wait() != 0:
+                raise failure(args, process.returncode, errors.text())
+        finally:
+            stop(process)
+            errors.close()
+
+    def start(
+        self,
+        args: Sequence[str],
+        *,
+        stdin: bool,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start `git <args>` with pipes; the caller ends it."""
+        self._check(args)
+        try:
+            return subprocess.Popen(
+                ["git", *args],
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self.folder,
+                env={**self.environment, **(environment or {})},
+            )
+        except OSError as error:
+            raise self._not_started(error) from error
+
+    def start_text(self, args: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start `git <args>` with no input and its output as text, in which a carriage return ends a line too."""
+        self._check(args)
+        try:
+            return subprocess.Popen(
+                ["git", *args],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self.folder,
+                env={**self.environment, **(environment or {})},
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise self._not_started(error) from error
+
+    @staticmethod
+    def _check(args: Sequence[str]) -> None:
+        if any("\0" in arg for arg in args):
+            raise InvalidError("a git argument holds a zero byte")
+
+    def _not_started(self, error: OSError) -> GitregError:
+        if not self.folder.is_dir():
+            return NotFoundError(f"{self.folder} is not a folder")
+        if isinstance(error, FileNotFoundError):
+            return UnavailableError("git is not installed", hint=INSTALL_HINT)
+        return UnavailableError(f"git cannot be started: {error.strerror}")
+
+
+class Drain:
+    """Keep the last of a process's standard error without waiting for it, so that its pipe never fills up."""
+
+    __slots__ = ("_kept", "_stream")
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        self._kept = b""
+        self._stream = stream
+        if stream:
+            os.set_blocking(stream.fileno(), False)
+
+    def poll(self) -> None:
+        """Take in what is there by now."""
+        if self._stream is None or self._stream.closed:
+            return
+        try:
+            while data := os.read(self._stream.fileno(), _KEPT_BYTES):
+                self._kept = (self._kept + data)[-_KEPT_BYTES:]
+        except BlockingIOError:
+            return
+
+    def text(self) -> str:
+        """Give what is kept; all of it once the process has ended."""
+        self.poll()
+        return self._kept.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Take in the rest and release the pipe."""
+        self.poll()
+        if self._stream:
+            self._stream.close()
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and release its pipes, standard error excepted; safe to call again."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            try:
+                pipe.close()
+            except OSError:  # what was buffered for a dead process cannot be written
+                continue
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+@cache
+def git_version(path: str | None) -> tuple[int, ...]:
+    """Give the version of the git that is first on a PATH; raise UnavailableError where it is none or too old."""
+    environment = {} if path is None else {"PATH": path}
+    try:
+        output = subprocess.run(["git", "version"], capture_output=True, check=True, env=environment).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UnavailableError("git is not installed", hint=INSTALL_HINT) from error
+    match = re.search(rb"([0-9]+)\.([0-9]+)(?:\.([0-9]+))?", output)
+    version = tuple(int(part or 0) for part in match.groups()) if match else (0,)
+    if version < OLDEST_GIT:
+        raise UnavailableError(f"git {'.'.join(map(str, version))} is too old", hint=INSTALL_HINT)
+    return version
+
+
+def useful_line(errors: str) -> str:
+    """Pick the line of git's standard error that says what went wrong, without its prefix."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("hint:", "warning:", "Warning:", "remote: "))] or lines
+    chosen = next((line for line in lines if line.startswith(("fatal:", "error:", "ERROR:"))), lines[0] if lines else "")
+    return re.sub(r"\A(?:(?:fatal|error|ERROR): )+", "", chosen)[:_SHOWN]
+
+
+_OWNER = r"(git config --global --add safe\.directory .+)"
+_RULES: tuple[tuple[str, type[GitregError]], ...] = (
+    (r"not a git repository", NotFoundError),
+    (r"No space left|[Uu]nable to create|[Pp]ermission denied|Read-only file system|quota", UnavailableError),
+    (
+        r"bad object|[Nn]ot a valid (object|commit)|not a tree object|loose object|corrupt|unable to read"
+        r"|inflate|bad tree|nonexistent object|could not read|missing (blob|tree|object)|cannot be read",
+        IntegrityError,
+    ),
+    (r"invalid ref|bad revision|not a valid ref|unsupported|bad name", InvalidError),
+    (r"already exists|but expected|reference is missing|cannot lock ref", ConflictError),
+)
+
+
+def failure(args: Sequence[str], code: int, errors: str) -> GitregError:
+    """Make the error that fits what git said."""
+    if "dubious ownership" in errors:
+        match = re.search(_OWNER, errors)
+        return DeniedError(
+            useful_line(errors),
+            hint=f"if you trust its owner: {match[1].strip()}" if match else "see safe.directory in `git help config`",
+        )
+    said = useful_line(errors) or (f"ended by signal {-code}" if code < 0 else f"exit code {code}")
+    command = next((arg for arg in args if not arg.startswith("-")), "")
+    kind = next((kind for pattern, kind in _RULES if re.search(pattern, errors)), UnavailableError)
+    return kind(f"git {command} failed: {said}")

@@ -1,0 +1,171 @@
+"""Read refs, and move them only from the value they are expected to have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitreg.errors import ConflictError, IntegrityError, InvalidError, UnavailableError
+from gitreg.git.process import failure, useful_line
+from gitreg.git.values import Oid, Signature, is_oid, subject_of, trailers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gitreg.git.repository import Repository
+
+_GLOB = frozenset("*?[\\")
+
+
+class RefEdit(NamedTuple):
+    """One ref's move: to `new`, or away where None; from `old`, or from not existing where None."""
+
+    ref: str
+    new: Oid | None
+    old: Oid | None
+
+
+class TagRef(NamedTuple):
+    """A ref under refs/tags, and what it marks; message and tagger only where the tag is annotated."""
+
+    ref: str
+    oid: Oid
+    type: str
+    target: Oid
+    target_type: str
+    tagger: Signature | None
+    message: str
+
+    @property
+    def subject(self) -> str:
+        """The first paragraph of the message, on one line."""
+        return subject_of(self.message)
+
+    @property
+    def trailers(self) -> dict[str, str]:
+        """The trailers of the message."""
+        return trailers_of(self.message)
+
+
+def resolve(repository: Repository, ref: str) -> Oid | None:
+    """Give the value of exactly this full ref; None where it does not exist."""
+    return resolve_all(repository, [ref]).get(ref)
+
+
+def resolve_all(repository: Repository, refs: Iterable[str]) -> dict[str, Oid]:
+    """Give the values of exactly these full refs; those that do not exist are left out."""
+    wanted = list(refs)
+    for ref in wanted:
+        _check_ref(ref)
+    if not wanted:
+        return {}
+    known = set(wanted)
+    return {ref: oid for ref, oid in _for_each(repository, wanted) if ref in known}
+
+
+def list_refs(repository: Repository, prefix: str) -> list[tuple[str, Oid]]:
+    """Give the refs below a prefix such as `refs/heads/`, sorted by name; costs nothing for refs elsewhere."""
+    _check_prefix(prefix)
+    return list(_for_each(repository, [prefix]))
+
+
+def _for_each(repository: Repository, patterns: list[str]) -> Iterator[tuple[str, Oid]]:
+    for line in _ask(repository, "%(objectname) %(refname)", patterns).split("\n")[:-1]:
+        oid, _, ref = line.partition(" ")
+        yield ref, oid
+
+
+def _ask(repository: Repository, shape: str, patterns: list[str]) -> str:
+    finished = repository.finish(["for-each-ref", f"--format={shape}", "--", *patterns], codes=(0,))
+    # git warns of a garbled ref and goes on as if there were none.
+    if "broken ref" in finished.errors:
+        raise IntegrityError(f"git found {useful_line(finished.errors)}", hint="run `git fsck`")
+    return finished.output.decode("utf-8", "surrogateescape")
+
+
+_TAG_FIELDS = (
+    "objectname",
+    "objecttype",
+    "*objectname",
+    "*objecttype",
+    "refname",
+    "taggername",
+    "taggeremail",
+    "taggerdate:raw",
+    "contents",
+    "contents:signature",
+)
+
+
+def list_tags(repository: Repository, prefix: str = "refs/tags/") -> list[TagRef]:
+    """Give the tags below a prefix with all they say, by one call to git."""
+    _check_prefix(prefix)
+    shape = "".join(f"%({field})%00" for field in _TAG_FIELDS)
+    # git ends each record with a line end, which so opens the next one's first field.
+    fields = _ask(repository, shape, [prefix]).split("\0")
+    width = len(_TAG_FIELDS)
+    return [_tag_ref(fields[start : start + width]) for start in range(0, len(fields) - width, width)]
+
+
+def _tag_ref(fields: list[str]) -> TagRef:
+    oid, kind, target, target_kind, ref, name, email, moment, contents, signature = fields
+    oid = oid.lstrip("\n")
+    if kind != "tag":
+        return TagRef(ref, oid, kind, oid, kind, None, "")
+    tagger = Signature.parse(f"{name} {email} {moment}".encode()) if moment else None
+    message = contents.removesuffix(signature) if signature else contents
+    return TagRef(ref, oid, kind, target, target_kind, tagger, message)
+
+
+def update(repository: Repository, ref: str, new: Oid, old: Oid | None, *, reason: str = "gitreg") -> None:
+    """Move a ref from `old` (None: it must not exist) to `new`; raise ConflictError where it has moved meanwhile."""
+    update_all(repository, [RefEdit(ref, new, old)], reason=reason)
+
+
+def delete(repository: Repository, ref: str, old: Oid, *, reason: str = "gitreg") -> None:
+    """Delete a ref that has the value `old`; raise ConflictError where it has moved meanwhile."""
+    update_all(repository, [RefEdit(ref, None, old)], reason=reason)
+
+
+def update_all(repository: Repository, edits: Iterable[RefEdit], *, reason: str = "gitreg") -> None:
+    """Move several refs, all of them or none."""
+    commands = b"".join(_command(repository, edit) for edit in edits)
+    if not commands:
+        return
+    args = ["update-ref", "-m", " ".join(reason.split()) or "gitreg", "--stdin", "-z"]
+    finished = repository.finish(args, input=commands)
+    if finished.code != 0:
+        raise _lost(finished.errors) or failure(args, finished.code, finished.errors)
+
+
+def _command(repository: Repository, edit: RefEdit) -> bytes:
+    _check_ref(edit.ref)
+    for oid in (edit.new, edit.old):
+        if oid is not None and (not is_oid(oid) or len(oid) != repository.oid_length):
+            raise InvalidError(f"{oid[:80]!r} is no object id of this repository")
+    ref, old = edit.ref.encode("utf-8", "surrogateescape"), (edit.old or repository.null_oid).encode()
+    if edit.new is None or edit.new == repository.null_oid:
+        if edit.old is None:
+            raise InvalidError(f"{edit.ref} is to be deleted, but not from which value")
+        return b"option no-deref\0delete " + ref + b"\0" + old + b"\0"
+    return b"option no-deref\0update " + ref + b"\0" + edit.new.encode() + b"\0" + old + b"\0"
+
+
+def _lost(errors: str) -> ConflictError | UnavailableError | IntegrityError | None:
+    said = useful_line(errors)
+    if ".lock'" in errors:
+        return UnavailableError(f"a ref is locked: {said}", hint="try again; another process may be writing")
+    if "nonexistent object" in errors or "non-commit object" in errors:
+        return IntegrityError(f"git refused to move a ref: {said}")
+    lost = ("but expected", "already exists", "unable to resolve reference", "reference is missing", "cannot create")
+    if any(words in errors for words in lost):
+        return ConflictError(f"a ref has moved meanwhile: {said}", hint="read it again, then retry")
+    return None
+
+
+def _check_ref(ref: str) -> None:
+    if not ref.startswith("refs/") or _GLOB & set(ref) or any(mark <= " " or mark == "\x7f" for mark in ref):
+        raise InvalidError(f"{ref[:80]!r} is not a full ref", hint="write it as in refs/heads/main")
+
+
+def _check_prefix(prefix: str) -> None:
+    _check_ref(prefix)

@@ -1,0 +1,233 @@
+"""Open a git repository and run git in it."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from gitreg.errors import InvalidError, NotFoundError
+from gitreg.git.environment import concerns_access, sealed_environment
+from gitreg.git.objects import Objects
+from gitreg.git.process import Finished, Runner, failure, git_version
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0", ""})
+
+
+class Repository:
+    """A git repository: bare, with a work tree, or a further work tree of one.
+
+    Reads no index and no work tree. Close it, or use it in a `with`, to end the process it reads objects with.
+    """
+
+    def __init__(self, runner: Runner, git_dir: Path, facts: Mapping[str, str], work_tree: Path | None = None) -> None:
+        self.git_dir = git_dir
+        self.work_tree = work_tree
+        self.runner = runner
+        self._facts = dict(facts)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        quarantine: bool = False,
+        config: Iterable[tuple[str, str]] = (),
+    ) -> Self:
+        """Open the repository at a path or around it.
+
+        `environment` is the caller's (by default the process's), and is sealed. With `quarantine`, as in a
+        pre-receive hook, the objects of the push that is being judged can be read. `config` is more configuration,
+        as pairs of key and value.
+        """
+        folder = Path(os.path.abspath(path))
+        if not folder.is_dir():
+            raise NotFoundError(f"{folder} is not a folder", hint="name the registry's repository or a folder in it")
+        sealed = sealed_environment(environment, quarantine=quarantine, config=(*config, *_discovery(folder)))
+        git_version(sealed.get("PATH"))
+        hidden = {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH"}
+        finder = Runner(folder, {key: value for key, value in sealed.items() if key not in hidden})
+        facts, git_dir, work_tree = _discover(finder, folder)
+        return cls(Runner(git_dir, {**sealed, "GIT_DIR": str(git_dir)}), git_dir, facts, work_tree)
+
+    def __enter__(self) -> Self:
+        """Use it for a while."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Leave no process behind, even of a repository that nobody closed."""
+        if "objects" in self.__dict__:
+            self.close()
+
+    def __repr__(self) -> str:
+        """Name the git directory."""
+        return f"Repository({str(self.git_dir)!r})"
+
+    def close(self) -> None:
+        """End the process that reads objects; reading again starts another."""
+        if "objects" in self.__dict__:
+            self.objects.close()
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it has no work tree of its own."""
+        return self._facts["bare"] == "true"
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether its history is cut off, so that questions about the past cannot be answered."""
+        return self._facts["shallow"] == "true"
+
+    @property
+    def object_format(self) -> str:
+        """The hash that names its objects: `sha1` or `sha256`."""
+        return self._facts["format"]
+
+    @property
+    def oid_length(self) -> int:
+        """The number of hex digits in an object id."""
+        return 64 if self.object_format == "sha256" else 40
+
+    @property
+    def null_oid(self) -> str:
+        """The object id of nothing, all zeros."""
+        return "0" * self.oid_length
+
+    @cached_property
+    def common_dir(self) -> Path:
+        """The git directory that further work trees share; the git directory itself elsewhere."""
+        try:
+            shared = (self.git_dir / "commondir").read_text("utf-8", "surrogateescape").removesuffix("\n")
+        except OSError:
+            return self.git_dir
+        return Path(os.path.normpath(self.git_dir / shared))
+
+    @cached_property
+    def objects(self) -> Objects:
+        """Its objects."""
+        return Objects(self.runner, self.oid_length // 2)
+
+    def run(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | None = None,  # noqa: A002 - subprocess's name for it
+        codes: Collection[int] = (0,),
+        timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Run `git <args>` here and give its standard output.
+
+        Raises the error that fits where the exit code is none of `codes`, and UnavailableError past `timeout` seconds.
+        """
+        return self.finish(args, input=input, codes=codes, timeout=timeout, environment=environment).output
+
+    def finish(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | None = None,  # noqa: A002 - subprocess's name for it
+        codes: Collection[int] | None = None,
+        timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Finished:
+        """Run `git <args>` here and tell how it ended; without `codes` no exit code is an error."""
+        return self.runner.run(args, input=input, codes=codes, timeout=timeout, environment=environment)
+
+    def lines(self, args: Sequence[str]) -> Iterator[bytes]:
+        """Run `git <args>` here and give its output line by line as it comes."""
+        return self.runner.lines(args)
+
+    @cached_property
+    def _settings(self) -> list[tuple[str, str]]:
+        return _pairs(self.run(["config", "--list", "--includes", "-z"]))
+
+    def config(self, key: str, default: str | None = None) -> str | None:
+        """Give a configuration value, the last where there are several; read once, and as sealed."""
+        wanted = _folded(key)
+        return next((value for found, value in reversed(self._settings) if found == wanted), default)
+
+    def config_flag(self, key: str, *, default: bool = False) -> bool:
+        """Give a configuration value that is true or false."""
+        value = self.config(key)
+        if value is None:
+            return default
+        if value.lower() in _TRUE | _FALSE:
+            return value.lower() in _TRUE
+        raise InvalidError(f"{key} is {value!r} in git's configuration", hint="allowed: true, false")
+
+    def access_config(self) -> tuple[tuple[str, str], ...]:
+        """Give this repository's own configuration about identity, credentials and ways to servers."""
+        own = _pairs(self.run(["config", "--local", "--list", "--includes", "-z"]))
+        return tuple((key, value) for key, value in own if concerns_access(key))
+
+
+def create(path: Path, *, bare: bool = True, branch: str = "main", object_format: str = "sha1") -> None:
+    """Make an empty repository at a path, without any template's files or hooks."""
+    environment = sealed_environment()
+    git_version(environment.get("PATH"))
+    kind = ["--bare"] if bare else []
+    path.mkdir(parents=True, exist_ok=True)
+    shape = [f"--object-format={object_format}", f"--initial-branch={branch}"]
+    Runner(path, environment).run(["init", "--quiet", "--template=", *kind, *shape], codes=(0,))
+
+
+def _discovery(folder: Path) -> tuple[tuple[str, str], ...]:
+    # Who names a bare repository by its path means it; safe.bareRepository is against those that lie in the way.
+    bare = all((folder / name).exists() for name in ("HEAD", "objects", "refs"))
+    return (("safe.bareRepository", "all"),) if bare else ()
+
+
+def _discover(finder: Runner, folder: Path) -> tuple[dict[str, str], Path, Path | None]:
+    """Ask git once for all that is fixed; its check of the owner happens here, and only here."""
+    names = ("format", "bare", "shallow", "inside")
+    args = [
+        "rev-parse",
+        "--show-object-format",
+        "--is-bare-repository",
+        "--is-shallow-repository",
+        "--is-inside-work-tree",
+        "--absolute-git-dir",
+    ]
+    finished = finder.run(args)
+    if finished.code != 0:
+        error = failure(args, finished.code, finished.errors)
+        if isinstance(error, NotFoundError):
+            raise NotFoundError(
+                f"{folder} is not a git repository",
+                hint="name a registry with --registry or GITREG_REGISTRY, or make one with `gitreg init`",
+            )
+        raise error
+    *values, git_dir = finished.output.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n", len(names))
+    facts = dict(zip(names, values, strict=True))
+    top = None
+    if facts["inside"] == "true":
+        up = finder.run(["rev-parse", "--show-toplevel"], codes=(0,)).output
+        top = Path(up.decode("utf-8", "surrogateescape").removesuffix("\n"))
+    return facts, Path(git_dir), top
+
+
+def _pairs(output: bytes) -> list[tuple[str, str]]:
+    """Read `git config --list -z`; a key without a value means true."""
+    found = []
+    for record in output.decode("utf-8", "surrogateescape").split("\0")[:-1]:
+        key, line_end, value = record.partition("\n")
+        found.append((key, value if line_end else "true"))
+    return found
+
+
+def _folded(key: str) -> str:
+    """Fold the case of section and variable; a subsection keeps its own."""
+    section, dot, rest = key.partition(".")
+    subsection, second, variable = rest.rpartition(".")
+    return f"{section.lower()}{dot}{subsection}{second}{variable.lower()}"

@@ -1,0 +1,308 @@
+"""The grammar of names: projects, models, versions, environments, aliases, users, selectors."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Self
+
+from gitreg.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import semver
+
+RESERVED_ALIASES = frozenset({"latest"})
+MAX_VERSION_LENGTH = 128
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
+_MODEL = re.compile(r"(?=.{1,63}\Z)[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9_-]+)*", re.ASCII)
+_USER = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,126}", re.ASCII)
+# SemVer 2.0.0, https://semver.org, without build metadata and in lower case.
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_IDENTIFIER = r"(?:0|[1-9][0-9]*|[0-9]*[a-z-][0-9a-z-]*)"
+_VERSION = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_IDENTIFIER}(?:\.{_IDENTIFIER})*)?",
+    re.ASCII,
+)
+_SHOWN = 80
+
+
+def _shown(text: str) -> str:
+    """Quote a rejected name for a message, cut to a readable length."""
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Name the known word nearest to a mistyped one, or None."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+class _Name(str):
+    """A checked name; an invalid one cannot exist."""
+
+    __slots__ = ()
+    _what = "name"
+    _grammar = "a lower-case letter or digit, then up to 62 of a-z 0-9 _ -"
+    _pattern = _NAME
+
+    def __new__(cls, text: str) -> Self:
+        """Check the whole text against the grammar."""
+        if not cls._pattern.fullmatch(text) or not cls._acceptable(text):
+            raise InvalidError(f"{_shown(text)} is not a {cls._what} name", hint=f"allowed: {cls._grammar}")
+        return super().__new__(cls, text)
+
+    @classmethod
+    def _acceptable(cls, _text: str) -> bool:
+        return True
+
+
+class EnvironmentName(_Name):
+    """Where models run, such as `prod`."""
+
+    __slots__ = ()
+    _what = "environment"
+
+
+class AliasName(_Name):
+    """A movable name of a version, such as `champion`; `latest` is reserved."""
+
+    __slots__ = ()
+    _what = "alias"
+    _grammar = f"{_Name._grammar}; `latest` is reserved"
+
+    @classmethod
+    def _acceptable(cls, text: str) -> bool:
+        return text not in RESERVED_ALIASES
+
+
+class UserName(_Name):
+    """A person or a machine that acts."""
+
+    __slots__ = ()
+    _what = "user"
+    _grammar = "a lower-case letter or digit, then up to 126 of a-z 0-9 . _ @ + -, no `..`, no `.lock` ending"
+    _pattern = _USER
+
+    @classmethod
+    def _acceptable(cls, text: str) -> bool:
+        return ".." not in text and not text.endswith(".lock")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ModelName:
+    """A model, written `project/name`."""
+
+    project: str
+    name: str
+
+    def __post_init__(self) -> None:
+        """Check both halves; the name may hold single dots inside."""
+        if not _NAME.fullmatch(self.project):
+            raise InvalidError(f"{_shown(self.project)} is not a project name", hint=f"allowed: {_Name._grammar}")
+        if not _MODEL.fullmatch(self.name) or self.name.endswith(".lock"):
+            raise InvalidError(
+                f"{_shown(self.name)} is not a model name",
+                hint=f"allowed: {_Name._grammar}, single dots inside, no `.lock` ending",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `project/name`."""
+        project, slash, name = text.partition("/")
+        if not slash or "/" in name:
+            raise InvalidError(f"{_shown(text)} is not a model", hint="write it as project/name, all in lower case")
+        return cls(project, name)
+
+    def __str__(self) -> str:
+        """Write `project/name`."""
+        return f"{self.project}/{self.name}"
+
+
+@cache
+def _precedence(text: str) -> semver.Version:
+    # Imported here: most commands never compare two versions.
+    import semver
+
+    return semver.Version.parse(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A SemVer 2.0.0 version without build metadata, ordered by SemVer precedence."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        """Check grammar, case and length."""
+        if len(self.text) <= MAX_VERSION_LENGTH and _VERSION.fullmatch(self.text):
+            return
+        hint = "write MAJOR.MINOR.PATCH or MAJOR.MINOR.PATCH-pre.release, as in 1.4.0"
+        if "+" in self.text:
+            hint = "build metadata (+…) has no precedence; leave it out"
+        elif self.text != self.text.lower() and _VERSION.fullmatch(self.text.lower()):
+            hint = f"versions are lower case: {self.text.lower()}"
+        elif self.text[:1] == "v" and _VERSION.fullmatch(self.text[1:]):
+            hint = f"leave out the v: {self.text[1:]}"
+        raise InvalidError(f"{_shown(self.text)} is not a version", hint=hint)
+
+    def __str__(self) -> str:
+        """Write the version as it was read."""
+        return self.text
+
+    @property
+    def is_prerelease(self) -> bool:
+        """Whether it comes before its release, as 1.0.0-rc.1 does."""
+        return "-" in self.text
+
+    def __lt__(self, other: Version) -> bool:
+        """Compare by SemVer precedence."""
+        return _precedence(self.text) < _precedence(other.text)
+
+    def __gt__(self, other: Version) -> bool:
+        """Compare by SemVer precedence."""
+        return other < self
+
+    def __le__(self, other: Version) -> bool:
+        """Compare by SemVer precedence."""
+        return not other < self
+
+    def __ge__(self, other: Version) -> bool:
+        """Compare by SemVer precedence."""
+        return not self < other
+
+    def bump(self, part: str) -> Version:
+        """Name the next version after raising `major`, `minor` or `patch`."""
+        if part not in {"major", "minor", "patch"}:
+            raise InvalidError(f"{_shown(part)} is not a part of a version", hint="allowed: major, minor, patch")
+        return Version(str(_precedence(self.text).next_version(part)))
+
+
+_COMPARATOR = re.compile(r"(\^|~|>=|<=|>|<|==|=)?\s*v?([0-9xX*]+(?:\.[0-9xX*]+){0,2}(?:-[0-9a-z.-]+)?)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRange:
+    """A set of versions: `^1.4`, `~1.4.2`, `1.x`, or comparisons joined by commas or spaces.
+
+    The meaning of `^` and `~` is npm's: https://github.com/npm/node-semver#ranges. A pre-release is in the range only
+    where a bound names a pre-release of the same MAJOR.MINOR.PATCH.
+    """
+
+    text: str
+    bounds: tuple[tuple[str, Version], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a range; raise InvalidError where it is none."""
+        bounds: list[tuple[str, Version]] = []
+        position, stripped = 0, text.strip()
+        while position < len(stripped):
+            match = _COMPARATOR.match(stripped, position)
+            if not match:
+                break
+            bounds += _bounds(match[1] or "", match[2])
+            position = match.end()
+            while position < len(stripped) and stripped[position] in " ,":
+                position += 1
+        if not stripped or position < len(stripped):
+            raise InvalidError(f"{_shown(text)} is not a version range", hint="write ^1.4, ~1.4.2, 1.x or >=1.2,<2")
+        return cls(stripped, tuple(bounds))
+
+    def __contains__(self, version: Version) -> bool:
+        """Whether a version satisfies every bound."""
+        if not all(_OPERATORS[operator](version, bound) for operator, bound in self.bounds):
+            return False
+        return not version.is_prerelease or any(
+            bound.is_prerelease and bound.text.partition("-")[0] == version.text.partition("-")[0]
+            for _, bound in self.bounds
+        )
+
+
+_OPERATORS = {
+    ">=": Version.__ge__,
+    "<=": Version.__le__,
+    ">": Version.__gt__,
+    "<": Version.__lt__,
+    "=": Version.__eq__,
+}
+
+
+def _bounds(operator: str, text: str) -> list[tuple[str, Version]]:
+    """Turn one comparator into lower and upper bounds on full versions."""
+    core, dash, pre = text.partition("-")
+    parts: list[int] = []
+    for part in core.split("."):
+        if not part.isdigit():
+            break
+        parts.append(int(part))
+    given = len(parts)
+    low = Version(".".join(map(str, (parts + [0, 0, 0])[:3])) + (dash + pre if given == len("123") else ""))
+    if given == 0:
+        return [(">=", Version("0.0.0"))]
+    if operator in {"^", "~", "", "=", "=="}:
+        if operator in {"", "=", "=="} and given == len("123"):
+            return [("=", low)]
+        return [(">=", low), ("<", _upper(operator, parts))]
+    if operator in {">", "<="} and given < len("123"):
+        above = _upper("", parts)
+        return [(">=", above)] if operator == ">" else [("<", above)]
+    return [(operator, low)]
+
+
+def _upper(operator: str, parts: list[int]) -> Version:
+    """Name the first version past a caret, tilde or partial range (`-0` keeps out its pre-releases)."""
+    full = (parts + [0, 0, 0])[:3]
+    if operator == "^":
+        at = next((index for index, part in enumerate(parts) if part), len(parts) - 1)
+    else:
+        at = min(1, len(parts) - 1)
+    raised = [*full[:at], full[at] + 1, 0, 0][:3]
+    return Version(".".join(map(str, raised)) + "-0")
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """What a user types: a model and, after `@`, a version, `latest`, a range, an environment or an alias."""
+
+    model: ModelName
+    what: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `project/name[@what]` or a `models:/project/name/VERSION`, `models:/project/name@what` URI."""
+        rest = text
+        if text.startswith("models:"):
+            rest = text.removeprefix("models:").lstrip("/")
+            if "@" not in rest and rest.count("/") == len(("project", "version")):
+                rest = "@".join(rest.rsplit("/", 1))
+        name, at, what = rest.partition("@")
+        if at and not what:
+            raise InvalidError(
+                f"{_shown(text)} names nothing after @",
+                hint="write a version, latest, a range, an environment or an alias",
+            )
+        return cls(ModelName.parse(name), what or None)
+
+    @property
+    def version(self) -> Version | None:
+        """The exact version, where one was typed."""
+        if self.what and _VERSION.fullmatch(self.what):
+            return Version(self.what)
+        return None
+
+    @property
+    def version_range(self) -> VersionRange | None:
+        """The version range, where one was typed."""
+        what = self.what
+        if what is None or self.version or not (what[0] in "^~><=*" or re.fullmatch(r"[0-9]+(\.[0-9xX*]+){0,2}", what)):
+            return None
+        return VersionRange.parse(what)
+
+    def __str__(self) -> str:
+        """Write it back as `project/name[@what]`."""
+        return f"{self.model}@{self.what}" if self.what else str(self.model)

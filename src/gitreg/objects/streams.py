@@ -1,0 +1,154 @@
+"""Read files so that their bytes are hashed, checked and found unchanged in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from gitreg.digest import Digest
+from gitreg.errors import ConflictError, IntegrityError, InvalidError
+from gitreg.objects.faults import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from _typeshed import WriteableBuffer
+
+CHUNK = 256 * 1024  # bytes; larger buffers leave the processor's cache and hash no faster
+
+
+class Readable(Protocol):
+    """What can be copied: a binary file, a pipe, a store's reader."""
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        """Fill the buffer and say with how many bytes; 0 is the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes known by digest, and how many (`size`, in bytes)."""
+
+    digest: Digest
+    size: int
+
+
+def copy(source: Readable, sink: BinaryIO | None = None, moved: Callable[[int], None] | None = None) -> Blob:
+    """Copy a stream to its end and hash it on the way; without a sink, only hash it.
+
+    `moved` is told the number of bytes after each chunk; what it raises stops the copy.
+    """
+    hasher, size = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(CHUNK))
+    while count := source.readinto(buffer):
+        piece = buffer[:count]
+        hasher.update(piece)
+        if sink is not None:
+            sink.write(piece)
+        size += count
+        if moved is not None:
+            moved(count)
+    return Blob(Digest(hasher.hexdigest()), size)
+
+
+class SteadyFile(io.FileIO):
+    """A regular file that raises ConflictError at its end where it changed since it was opened.
+
+    Size, modification time and inode are compared, of the open file and of its path, so a file that was replaced is
+    found as well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with reading(path):
+            # O_NONBLOCK: opening a named pipe must not wait for a writer.
+            opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._opened = os.fstat(opened)
+        if not stat.S_ISREG(self._opened.st_mode):
+            os.close(opened)
+            raise InvalidError(f"{str(path)!r} is not a regular file")
+        super().__init__(opened, "rb")
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill the buffer; at the end of the file, check that it did not change."""
+        with reading(self.path):
+            count = super().readinto(buffer) or 0
+        if not count:
+            self._check()
+        return count
+
+    def _check(self) -> None:
+        opened = _identity(self._opened)
+        try:
+            now = {_identity(os.fstat(self.fileno())), _identity(self.path.stat())}
+        except OSError as error:
+            raise ConflictError(f"{str(self.path)!r} vanished while it was read") from error
+        if now != {opened} or self.tell() != self._opened.st_size:
+            raise ConflictError(
+                f"{str(self.path)!r} changed while it was read", hint="wait until nothing writes it and run it again"
+            )
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class VerifiedFile(io.RawIOBase):
+    """A stored blob that raises IntegrityError, before it gives out the last bytes, where they are not the blob's.
+
+    Who stops reading earlier has verified nothing.
+    """
+
+    def __init__(self, path: Path, digest: Digest) -> None:
+        super().__init__()
+        self._path = path
+        self._digest = digest
+        self._hasher = hashlib.sha256()
+        self._file = path.open("rb", buffering=0)
+        self._left = os.fstat(self._file.fileno()).st_size
+        if not self._left:
+            self._verify()
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill the buffer with checked bytes."""
+        with reading(self._path):
+            count = self._file.readinto(buffer) or 0
+        if count:
+            self._hasher.update(memoryview(buffer).cast("B")[:count])
+            self._left -= count
+        if self._left <= 0 or not count:
+            self._verify()
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+    def _verify(self) -> None:
+        found = Digest(self._hasher.hexdigest())
+        if found != self._digest:
+            self.close()
+            raise damaged(self._path, self._digest, found)
+
+
+def damaged(path: Path, expected: Digest, found: Digest) -> IntegrityError:
+    """Describe stored bytes that are not what their name says."""
+    return IntegrityError(
+        f"the stored blob {expected} is damaged: expected {expected}, found {found} in {str(path)!r}",
+        hint="restore it from a copy of the store, or register the same file again after removing the damaged one",
+    )
+
+
+def hash_file(path: Path) -> Blob:
+    """Compute digest and size of a file that must not change meanwhile (ConflictError)."""
+    with SteadyFile(path) as source:
+        return copy(source)

@@ -1,0 +1,92 @@
+"""Send collected files to a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from gitreg.objects.streams import SteadyFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
+
+    from gitreg.digest import Digest
+    from gitreg.objects.sources import Source
+    from gitreg.objects.store import Store
+
+WORKERS = 2  # hashing leaves the interpreter's lock, so two files keep two processors busy
+
+
+class Progress(Protocol):
+    """Hears how many more bytes of a file were moved; never called by two threads at once."""
+
+    def __call__(self, path: str, moved: int, /) -> None:
+        """Note the bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a version that is in the store now: name, digest, size in bytes, format as `scan` names it."""
+
+    path: str
+    digest: Digest
+    size: int
+    format: str
+
+
+class _Stopped(Exception):  # noqa: N818 - never leaves this module
+    """Another file failed, or the user interrupted."""
+
+
+def store_sources(store: Store, sources: Sequence[Source], progress: Progress | None = None) -> tuple[StoredFile, ...]:
+    """Store files, two at a time, and return them in the order given.
+
+    The first failure stops the others; what is complete by then stays in the store, where it is not in the way.
+    """
+    if len(sources) == 1:
+        return (_send(store, sources[0], _told(progress, sources[0].path) if progress else None),)
+    return _send_all(store, sources, progress)
+
+
+def _send_all(store: Store, sources: Sequence[Source], progress: Progress | None) -> tuple[StoredFile, ...]:
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+    from threading import Event, Lock
+
+    stop, lock = Event(), Lock()
+
+    def tell(path: str, moved: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+        if progress is not None:
+            with lock:
+                progress(path, moved)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        futures = [pool.submit(_send, store, source, _told(tell, source.path)) for source in sources]
+        try:
+            return _results(futures, wait(futures, return_when=FIRST_EXCEPTION).done)
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _results(futures: Sequence[Future[StoredFile]], done: set[Future[StoredFile]]) -> tuple[StoredFile, ...]:
+    for future in done:
+        future.result()
+    return tuple(future.result() for future in futures)
+
+
+def _told(progress: Progress, path: str) -> Callable[[int], None]:
+    return lambda moved: progress(path, moved)
+
+
+def _send(store: Store, source: Source, moved: Callable[[int], None] | None) -> StoredFile:
+    # Imported here: a pull needs no formats.
+    from gitreg.scan import detect_file
+
+    with SteadyFile(source.file) as file:
+        found = detect_file(file, source.path)
+        file.seek(0)
+        blob = store.put(file, moved=moved)
+    return StoredFile(source.path, blob.digest, blob.size, found)

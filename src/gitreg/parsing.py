@@ -1,0 +1,96 @@
+"""Accept a file of the registry: strict YAML, then its schema, then the rules that a schema cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gitreg.errors import InvalidError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitreg.schema import Kind
+    from gitreg.wire import Document
+
+Data = Mapping[str, Any]
+
+
+class Findings:
+    """What is wrong in one document, collected with file, line and field."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+
+    def add(self, message: str, *path: str | int) -> None:
+        """Note what is wrong at a place inside the document."""
+        from gitreg.wire import field_name
+
+        mark = self.document.mark(path)
+        line, column = (mark.line, mark.column) if mark else (None, None)
+        self.problems.append(Problem(message, self.document.path, line, column, field_name(path) or None))
+
+    def try_(self, make: Callable[[str], object], text: str, *path: str | int) -> None:
+        """Note what a constructor has against a text, if anything."""
+        try:
+            make(text)
+        except InvalidError as error:
+            self.add(str(error), *path)
+
+
+class Rule(NamedTuple):
+    """A rule beyond the schema; it runs unless the schema refused one of the top-level fields that it looks at."""
+
+    fields: tuple[str, ...]
+    check: Callable[[Findings, Data], None]
+
+
+def accept(kind: Kind, document: Document, rules: Iterable[Rule]) -> Document:
+    """Give a document back that meets its schema and every rule; raise InvalidError with all problems of both."""
+    from gitreg.schema import explain, is_valid
+
+    findings = Findings(document)
+    if not is_valid(kind, document.value):
+        findings.problems += explain(kind, document) or (Problem("does not match its schema", document.path),)
+    refused = {_top_level(problem.field) for problem in findings.problems}
+    for rule in rules:
+        if refused.isdisjoint(rule.fields):
+            rule.check(findings, document.value)
+    if findings.problems:
+        raise refusal(findings.problems, document.path)
+    return document
+
+
+def refusal(problems: Iterable[Problem], path: str | None) -> InvalidError:
+    """Make the one error of all problems of a file, in the order of its lines."""
+    ordered = sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+    return InvalidError(f"{path or 'the document'} is not valid", problems=ordered)
+
+
+def _top_level(field: str | None) -> str:
+    return (field or "").partition(".")[0].partition("[")[0]
+
+
+def without_empty(data: Data) -> dict[str, Any]:
+    """Leave out what says nothing: None, and empty lists and mappings."""
+    return {key: value for key, value in data.items() if value is not None and not _is_empty(value)}
+
+
+def _is_empty(value: object) -> bool:
+    return isinstance(value, (list, tuple, Mapping)) and not value
+
+
+def in_order(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a mapping with its keys sorted, which is the canonical form of one whose order means nothing."""
+    return {str(key): mapping[key] for key in sorted(mapping)}
+
+
+def check_moment(findings: Findings, text: str, *path: str | int) -> None:
+    """Note a time that matches its pattern and is none, such as 30 February."""
+    from datetime import datetime
+
+    try:
+        datetime.fromisoformat(text)
+    except ValueError as error:
+        findings.add(f"{text!r} is not a time: {error}", *path)

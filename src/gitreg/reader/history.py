@@ -1,0 +1,260 @@
+"""What happened on main: deployments of one model, and the log of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from gitreg.changes import FileEntry, PathEdit, difference, pointer_action
+from gitreg.deployment import Deployment
+from gitreg.errors import InvalidError, NotFoundError
+from gitreg.git import changed_paths, refs
+from gitreg.git import history as git_history
+from gitreg.git.lookup import empty_tree
+from gitreg.layout import DeployTag, deploy_tag_prefix, deployment_path
+from gitreg.reader.snapshot import Snapshot
+from gitreg.wire import load_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from gitreg.git import Commit, PathChange, Repository
+    from gitreg.names import EnvironmentName, ModelName, Version
+
+LOG_PATHS = 10_000
+LOG_DEPTH = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRecord:
+    """One change of a pointer: its number (from 1), what it did, and the commit that did it."""
+
+    environment: EnvironmentName
+    model: ModelName
+    number: int
+    action: str
+    version: Version | None
+    previous: Version | None
+    canary_version: Version | None = None
+    canary_percent: int | None = None
+    commit: str
+    time: str
+    author: str
+    actor: str | None = None
+    reason: str | None = None
+    marked: bool = False
+
+    @property
+    def pointer(self) -> Deployment | None:
+        """The pointer as it stood after this change; None after an undeploy."""
+        if self.version is None:
+            return None
+        return Deployment(
+            environment=self.environment,
+            model=self.model,
+            version=self.version,
+            canary_version=self.canary_version,
+            canary_percent=self.canary_percent,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One commit of main, in the registry's words."""
+
+    commit: str
+    time: str
+    author: str
+    subject: str
+    changes: tuple[str, ...]
+
+
+def iso(seconds: int) -> str:
+    """Write seconds since 1970 as RFC 3339 in UTC."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        # A commit may claim any date at all.
+        return f"@{seconds}"
+
+
+def parse_time(text: str) -> int:
+    """Read a date or an RFC 3339 time as seconds since 1970; a time without a zone is UTC, a date is its end."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidError(f"{text[:80]!r} is not a time", hint="write 2026-01-31 or 2026-01-31T12:00:00Z") from error
+    if len(text) <= len("2026-01-31"):
+        moment = moment.replace(hour=23, minute=59, second=59)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def commit_before(repository: Repository, tip: str, time: str) -> str:
+    """Find the last commit of main at a time; NotFoundError before the first."""
+    _whole(repository)
+    found = git_history.commit_at(repository, tip, parse_time(time))
+    if found is None:
+        raise NotFoundError(f"the registry did not exist yet at {time}")
+    return found
+
+
+def _whole(repository: Repository) -> None:
+    if repository.is_shallow:
+        raise InvalidError("this clone is shallow and has no full history", hint="git fetch --unshallow")
+
+
+def pointer_at(
+    repository: Repository, commit: str, environment: EnvironmentName, model: ModelName
+) -> Deployment | None:
+    """Read a pointer at any commit."""
+    path = deployment_path(environment, model)
+    data = repository.objects.blob(commit, path)
+    return Deployment.from_data(load_plain(data, path)) if data is not None else None
+
+
+def deployments(
+    repository: Repository,
+    tip: str,
+    environment: EnvironmentName,
+    model: ModelName,
+    *,
+    trust_tags: bool = True,
+) -> list[DeploymentRecord]:
+    """List every change of one pointer, oldest first.
+
+    Reads the deploy tags where they tell the whole story, so that the cost does not grow with the registry; walks the
+    first-parent chain otherwise, or where tags are not to be trusted.
+    """
+    if trust_tags:
+        records = _by_tags(repository, tip, environment, model)
+        if records is not None:
+            return records
+    _whole(repository)
+    return _by_walk(repository, tip, environment, model)
+
+
+def _by_tags(
+    repository: Repository, tip: str, environment: EnvironmentName, model: ModelName
+) -> list[DeploymentRecord] | None:
+    """Read the deploy tags; None where they are not complete up to the tip."""
+    tags = refs.list_tags(repository, deploy_tag_prefix(environment, model))
+    numbered = sorted((DeployTag.parse(tag.ref).number, tag) for tag in tags)
+    if [number for number, _ in numbered] != list(range(1, len(numbered) + 1)):
+        return None
+    earlier: list[Deployment | None] = []
+    records = []
+    for number, tag in numbered:
+        after = pointer_at(repository, tag.target, environment, model)
+        commit = repository.objects.commit(tag.target)
+        step = _Step(environment, model, number, commit, tuple(earlier), after)
+        records.append(_record(step, dict(tag.trailers)))
+        earlier.append(after)
+    current = pointer_at(repository, tip, environment, model)
+    if current != (earlier[-1] if earlier else None):
+        # A tag is missing, or history is asked as it was before the newest tag.
+        return None
+    return records
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    environment: EnvironmentName
+    model: ModelName
+    number: int
+    commit: Commit
+    earlier: Sequence[Deployment | None]
+    after: Deployment | None
+
+
+def _record(step: _Step, trailers: dict[str, str] | None) -> DeploymentRecord:
+    commit, after = step.commit, step.after
+    own = commit.trailers
+    previous = step.earlier[-1] if step.earlier else None
+    return DeploymentRecord(
+        environment=step.environment,
+        model=step.model,
+        number=step.number,
+        action=pointer_action(step.earlier, after, own.get("Action")),
+        version=after.version if after else None,
+        previous=previous.version if previous else None,
+        canary_version=after.canary_version if after else None,
+        canary_percent=after.canary_percent if after else None,
+        commit=commit.oid,
+        time=iso(commit.committer.time),
+        author=commit.author.name,
+        actor=(trailers or {}).get("Actor"),
+        reason=own.get("Reason") or commit.subject,
+        marked=trailers is not None,
+    )
+
+
+def _by_walk(
+    repository: Repository, tip: str, environment: EnvironmentName, model: ModelName
+) -> list[DeploymentRecord]:
+    path = deployment_path(environment, model)
+    commits = reversed(list(git_history.path_history(repository, tip, path)))
+    return continued(repository, [], commits, (environment, model))
+
+
+def continued(
+    repository: Repository,
+    known: Sequence[DeploymentRecord],
+    commits: Iterable[str],
+    where: tuple[EnvironmentName, ModelName],
+) -> list[DeploymentRecord]:
+    """Continue the records of one pointer by the commits that may have changed it, oldest first."""
+    environment, model = where
+    records = list(known)
+    earlier: list[Deployment | None] = [record.pointer for record in records]
+    marks = {
+        tag.target: dict(tag.trailers) for tag in refs.list_tags(repository, deploy_tag_prefix(environment, model))
+    }
+    for oid in commits:
+        after = pointer_at(repository, oid, environment, model)
+        if after == (earlier[-1] if earlier else None):
+            continue  # the bytes changed, the pointer did not
+        commit = repository.objects.commit(oid)
+        step = _Step(environment, model, len(records) + 1, commit, tuple(earlier), after)
+        records.append(_record(step, marks.get(oid)))
+        earlier.append(after)
+    return records
+
+
+def edits_of(changes: Sequence[PathChange], repository: Repository) -> tuple[PathEdit, ...]:
+    """Give git's changed paths as the gate reads them, with the sizes of the new files."""
+
+    def entry(side: object) -> FileEntry | None:
+        if side is None:
+            return None
+        size = 0 if side.mode == "160000" else repository.objects.size(side.oid)  # type: ignore[attr-defined]
+        return FileEntry(side.mode, side.oid, size)  # type: ignore[attr-defined]
+
+    return tuple(PathEdit(change.path, entry(change.before), entry(change.after)) for change in changes)
+
+
+def log(repository: Repository, tip: str, *, paths: Sequence[str] = (), limit: int | None = None) -> Iterator[LogEntry]:
+    """Tell what each commit of main changed, newest first; where paths are given, only what touched them."""
+    _whole(repository)
+    if paths:
+        chain = git_history.path_history(repository, tip, *paths, limit=limit)
+    else:
+        chain = git_history.first_parents(repository, tip, limit=limit)
+    for oid in chain:
+        yield _entry(repository, repository.objects.commit(oid), paths)
+
+
+def _entry(repository: Repository, commit: Commit, paths: Sequence[str]) -> LogEntry:
+    parent = commit.parents[0] if commit.parents else None
+    changed = changed_paths(repository.objects, parent, commit.oid, budget=LOG_PATHS, depth=LOG_DEPTH)
+    if paths:
+        changed = [each for each in changed if any(f"{each.path}/".startswith(f"{path}/") for path in paths)]
+    before = Snapshot(repository, parent or empty_tree(repository))
+    found = difference(edits_of(changed, repository), before, Snapshot(repository, commit.oid))
+    return LogEntry(
+        commit=commit.oid,
+        time=iso(commit.committer.time),
+        author=commit.author.name,
+        subject=commit.subject,
+        changes=tuple(map(str, found.changes)) + tuple(f"invalid: {problem}" for problem in found.problems),
+    )

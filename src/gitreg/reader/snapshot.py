@@ -1,0 +1,241 @@
+"""A registry at one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gitreg.deployment import Approval, Deployment, Status
+from gitreg.digest import Digest
+from gitreg.errors import IntegrityError, InvalidError, NotFoundError
+from gitreg.layout import (
+    ACCESS,
+    APPROVALS,
+    DEPLOYMENTS,
+    MODELS,
+    SETTINGS,
+    approvals_path,
+    card_path,
+    deployment_path,
+    model_path,
+    status_path,
+    version_path,
+)
+from gitreg.manifest import Lifecycle, Manifest, Model, Tombstone, version_from_data
+from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version, did_you_mean
+from gitreg.wire import load_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gitreg.access import Access
+    from gitreg.git import Repository
+    from gitreg.settings import Settings
+
+RESOLVABLE = frozenset({Lifecycle.ACTIVE, Lifecycle.DEPRECATED})
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFile:
+    """A manifest as it stands in the tree: its value, and the digest of the file's bytes."""
+
+    manifest: Manifest
+    digest: Digest
+
+
+class Snapshot:
+    """The files of a registry at one commit, read from git as far as a question needs.
+
+    It is a `State` for the gate, and the answer to every question about one model or one environment.
+    """
+
+    def __init__(self, repository: Repository, commit: str) -> None:
+        self.repository = repository
+        self.commit = commit
+
+    def read(self, path: str) -> bytes | None:
+        """Give a file's bytes, or None."""
+        return self.repository.objects.blob(self.commit, path)
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Give the names directly inside a folder."""
+        return [entry.name for entry in self.repository.objects.entries(self.commit, folder)]
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The registry's settings."""
+        from gitreg.settings import Settings
+
+        return Settings.parse(self._required(SETTINGS), SETTINGS)
+
+    @cached_property
+    def access(self) -> Access:
+        """The access rules."""
+        from gitreg.access import Access
+
+        return Access.parse(self._required(ACCESS), ACCESS)
+
+    def _required(self, path: str) -> bytes:
+        data = self.read(path)
+        if data is None:
+            raise NotFoundError(f"{path} is missing at {self.commit[:10]}", hint="is this a gitreg registry?")
+        return data
+
+    # Models and versions
+
+    def models(self, project: str | None = None) -> Iterator[ModelName]:
+        """Name every model, or those of one project."""
+        for each in [project] if project else sorted(self.names(MODELS)):
+            for name in sorted(self.names(f"{MODELS}/{each}")):
+                yield ModelName(each, name)
+
+    def model(self, name: ModelName) -> Model:
+        """Read a model's description; NotFoundError names the nearest model."""
+        data = self.read(model_path(name))
+        if data is None:
+            raise self._no_model(name)
+        return Model.from_data(_accepted(data, model_path(name)))
+
+    def _no_model(self, name: ModelName) -> NotFoundError:
+        known = [str(each) for each in self.models()]
+        near = did_you_mean(str(name), known)
+        hint = f"did you mean {near}?" if near else "`gitreg list` shows what there is"
+        return NotFoundError(f"there is no model {name}", hint=hint)
+
+    def card(self, name: ModelName) -> str | None:
+        """Read the model card, in Markdown."""
+        data = self.read(card_path(name))
+        return data.decode("utf-8", "replace") if data is not None else None
+
+    def versions(self, name: ModelName) -> list[Version]:
+        """List the versions of a model, tombstones included, lowest first."""
+        names = self.names(f"{MODELS}/{name}")
+        if not names:
+            raise self._no_model(name)
+        found = [each.removesuffix(".yaml") for each in names if each.endswith(".yaml") and each != "model.yaml"]
+        return sorted(map(Version, found))
+
+    def find(self, name: ModelName, version: Version) -> VersionFile | Tombstone | None:
+        """Read one version, or None where there is none."""
+        path = version_path(name, version)
+        data = self.read(path)
+        if data is None:
+            return None
+        value = version_from_data(_accepted(data, path))
+        return value if isinstance(value, Tombstone) else VersionFile(value, Digest.of(data))
+
+    def version(self, name: ModelName, version: Version) -> VersionFile:
+        """Read one version; NotFoundError where it does not exist or was deleted."""
+        found = self.find(name, version)
+        if isinstance(found, VersionFile):
+            return found
+        if found is not None:
+            raise NotFoundError(f"{name}@{version} was deleted: {found.reason}")
+        known = [str(each) for each in self.versions(name)]
+        near = did_you_mean(str(version), known)
+        hint = f"did you mean {near}?" if near else f"`gitreg versions {name}` shows what there is"
+        raise NotFoundError(f"there is no version {name}@{version}", hint=hint)
+
+    def every_version(self, name: ModelName) -> Iterator[VersionFile | Tombstone]:
+        """Read all versions of a model through one stream, lowest first."""
+        folder = f"{MODELS}/{name}"
+        entries = {entry.name: entry.oid for entry in self.repository.objects.entries(self.commit, folder)}
+        ordered = self.versions(name)
+        blobs = self.repository.objects.read_many([entries[f"{version}.yaml"] for version in ordered])
+        for version, (_, data) in zip(ordered, blobs, strict=True):
+            value = version_from_data(_accepted(data, version_path(name, version)))
+            yield value if isinstance(value, Tombstone) else VersionFile(value, Digest.of(data))
+
+    # Selectors
+
+    def resolve(self, selector: Selector) -> Version:
+        """Find the version that a selector means; NotFoundError says what there is instead."""
+        name, what = selector.model, selector.what
+        if selector.version is not None:
+            return selector.version
+        if what is None or what == "latest":
+            return self._best(name, None)
+        if selector.version_range is not None:
+            return self._best(name, selector)
+        return self._named(name, what)
+
+    def _best(self, name: ModelName, selector: Selector | None) -> Version:
+        wanted = selector.version_range if selector else None
+        candidates = [version for version in reversed(self.versions(name)) if wanted is None or version in wanted]
+        if wanted is None:
+            # A pre-release is the latest only where there is nothing else.
+            candidates.sort(key=lambda version: version.is_prerelease)
+        for version in candidates:
+            found = self.find(name, version)
+            if isinstance(found, VersionFile) and found.manifest.lifecycle in RESOLVABLE:
+                return version
+        what = f"version in {wanted.text}" if wanted else "version"
+        raise NotFoundError(f"{name} has no active {what}", hint=f"`gitreg versions {name}` shows what there is")
+
+    def _named(self, name: ModelName, what: str) -> Version:
+        try:
+            environment: EnvironmentName | None = EnvironmentName(what)
+        except InvalidError:
+            environment = None
+        if environment is not None:
+            pointer = self.pointer(environment, name)
+            if pointer is not None:
+                return pointer.version
+        aliases = self.model(name).aliases
+        if what in aliases:
+            return aliases[AliasName(what)]
+        known_environments = [str(rule.name) for rule in self.settings.environments]
+        if what in known_environments:
+            raise NotFoundError(
+                f"nothing of {name} is deployed in {what}", hint=f"`gitreg deploy {name}@VERSION {what}`"
+            )
+        known = [*known_environments, *aliases, "latest"]
+        near = did_you_mean(what, known)
+        hint = f"did you mean {name}@{near}?" if near else f"it has {', '.join(known)}, and versions"
+        raise NotFoundError(f"{name} has no environment, alias or version {what!r}", hint=hint)
+
+    # Deployments
+
+    def environments(self) -> list[EnvironmentName]:
+        """Name the environments in the order of the settings."""
+        return [rule.name for rule in self.settings.environments]
+
+    def pointer(self, environment: EnvironmentName, name: ModelName) -> Deployment | None:
+        """Read what is meant to run somewhere."""
+        path = deployment_path(environment, name)
+        data = self.read(path)
+        return Deployment.from_data(_accepted(data, path)) if data is not None else None
+
+    def pointers(self, environment: EnvironmentName) -> Iterator[Deployment]:
+        """Read every pointer of an environment."""
+        for project in self.names(f"{DEPLOYMENTS}/{environment}"):
+            for name in self.names(f"{DEPLOYMENTS}/{environment}/{project}"):
+                pointer = self.pointer(environment, ModelName(project, name.removesuffix(".yaml")))
+                if pointer is not None:
+                    yield pointer
+
+    def status(self, environment: EnvironmentName, name: ModelName) -> Status | None:
+        """Read what was last reported to run somewhere."""
+        path = status_path(environment, name)
+        data = self.read(path)
+        return Status.from_data(_accepted(data, path)) if data is not None else None
+
+    def approvals(self, name: ModelName, version: Version) -> Iterator[Approval]:
+        """Read the approvals of a version, for every environment."""
+        for environment in self.names(f"{APPROVALS}/{name}/{version}"):
+            folder = approvals_path(name, version, EnvironmentName(environment))
+            for user in self.names(folder):
+                data = self.read(f"{folder}/{user}")
+                if data is not None:
+                    yield Approval.from_data(_accepted(data, f"{folder}/{user}"))
+
+
+def _accepted(data: bytes, path: str) -> dict[str, object]:
+    """Load a file that the gate let in; one that cannot be read now is damage, not a user's mistake."""
+    try:
+        return load_plain(data, path)
+    except InvalidError as error:
+        raise IntegrityError(
+            f"{path} is damaged: {error}", hint="`gitreg check` shows everything that is wrong"
+        ) from error

@@ -1,0 +1,29 @@
+"""The public face of gitreg: one method a use case."""
+
+from __future__ import annotations
+
+from gitreg.registry.facade import ModelVersion, Pulled, Registry, open_registry
+from gitreg.registry.register import RegisterRequest
+from gitreg.registry.results import (
+    LineageNode,
+    ModelSummary,
+    StatusRow,
+    VersionDetails,
+    VersionSummary,
+)
+from gitreg.writer import Mode, Written
+
+__all__ = [
+    "LineageNode",
+    "Mode",
+    "ModelSummary",
+    "ModelVersion",
+    "Pulled",
+    "RegisterRequest",
+    "Registry",
+    "StatusRow",
+    "VersionDetails",
+    "VersionSummary",
+    "Written",
+    "open_registry",
+]

@@ -1,0 +1,328 @@
+"""Answer questions about a registry at one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gitreg.errors import InvalidError, NotFoundError
+from gitreg.git import history as git_history
+from gitreg.layout import MODELS, version_path
+from gitreg.manifest import Lifecycle, Manifest, Tombstone
+from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version
+from gitreg.reader import Snapshot, VersionFile, deployments
+from gitreg.reader import log as read_log
+from gitreg.registry.results import LineageNode, ModelSummary, StatusRow, VersionDetails, VersionSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gitreg.access import Access
+    from gitreg.objects import StoredFile
+    from gitreg.reader import DeploymentRecord, LogEntry
+    from gitreg.registry.facade import ModelVersion, Registry
+    from gitreg.registry.register import RegisterRequest
+    from gitreg.writer import Written
+
+
+def found(snapshot: Snapshot, selector: Selector) -> VersionFile:
+    """Read the version that a selector means."""
+    return snapshot.version(selector.model, snapshot.resolve(selector))
+
+
+def _deployed(snapshot: Snapshot, name: ModelName) -> dict[EnvironmentName, set[Version]]:
+    """Tell which versions run where."""
+    running = {}
+    for environment in snapshot.environments():
+        pointer = snapshot.pointer(environment, name)
+        if pointer is not None:
+            running[environment] = {pointer.version} | ({pointer.canary_version} if pointer.canary_version else set())
+    return running
+
+
+def models(snapshot: Snapshot, project: str | None) -> list[ModelSummary]:
+    """Summarise every model."""
+    if project is not None and not snapshot.names(f"{MODELS}/{project}"):
+        raise NotFoundError(f"there is no project {project!r}", hint="`gitreg list` shows every model")
+    return [_summary(snapshot, name) for name in snapshot.models(project)]
+
+
+def _summary(snapshot: Snapshot, name: ModelName) -> ModelSummary:
+    model = snapshot.model(name)
+    versions = snapshot.versions(name)
+    try:
+        latest: Version | None = snapshot.resolve(Selector(name, "latest"))
+    except NotFoundError:
+        latest = None
+    pointers = {where: snapshot.pointer(where, name) for where in snapshot.environments()}
+    return ModelSummary(
+        model=name,
+        description=model.description,
+        task=model.task,
+        versions=len(versions),
+        latest=latest,
+        aliases=model.aliases,
+        deployed={where: pointer.version for where, pointer in pointers.items() if pointer},
+    )
+
+
+def show(snapshot: Snapshot, selector: Selector) -> VersionDetails:
+    """Describe one version."""
+    file = found(snapshot, selector)
+    manifest = file.manifest
+    name, version = manifest.model, manifest.version
+    return VersionDetails(
+        manifest=manifest,
+        manifest_digest=file.digest,
+        aliases=tuple(alias for alias, target in snapshot.model(name).aliases.items() if target == version),
+        deployed=tuple(where for where, running in _deployed(snapshot, name).items() if version in running),
+        approvals=tuple(snapshot.approvals(name, version)),
+        registry_commit=snapshot.commit,
+    )
+
+
+def versions(snapshot: Snapshot, name: ModelName) -> list[VersionSummary]:
+    """Summarise every version of a model, highest first."""
+    return list(reversed(list(summaries(snapshot, name))))
+
+
+def summaries(snapshot: Snapshot, name: ModelName) -> Iterator[VersionSummary]:
+    """Summarise the versions of a model, lowest first."""
+    aliases = snapshot.model(name).aliases
+    running = _deployed(snapshot, name)
+    for each in snapshot.every_version(name):
+        if isinstance(each, Tombstone):
+            yield _gone(each)
+        else:
+            yield _row(each.manifest, aliases, running)
+
+
+def _gone(tombstone: Tombstone) -> VersionSummary:
+    return VersionSummary(
+        model=tombstone.model,
+        version=tombstone.version,
+        created=None,
+        author=None,
+        lifecycle="deleted",
+        metrics={},
+        labels={},
+        size=0,
+        aliases=(),
+        deployed=(),
+        reason=tombstone.reason,
+    )
+
+
+def _row(
+    manifest: Manifest, aliases: Mapping[AliasName, Version], running: Mapping[EnvironmentName, set[Version]]
+) -> VersionSummary:
+    version = manifest.version
+    return VersionSummary(
+        model=manifest.model,
+        version=version,
+        created=manifest.created,
+        author=manifest.author.name,
+        lifecycle=manifest.lifecycle,
+        metrics=manifest.metrics,
+        labels=manifest.labels,
+        size=manifest.total_size,
+        aliases=tuple(alias for alias, target in aliases.items() if target == version),
+        deployed=tuple(where for where, versions in running.items() if version in versions),
+    )
+
+
+def lineage(snapshot: Snapshot, selector: Selector, depth: int) -> LineageNode:
+    """Build the tree of what a version came from."""
+    file = found(snapshot, selector)
+    return _node(snapshot, (file.manifest.model, file.manifest.version), None, depth, ())
+
+
+def _node(
+    snapshot: Snapshot,
+    key: tuple[ModelName, Version],
+    relation: str | None,
+    depth: int,
+    above: tuple[tuple[ModelName, Version], ...],
+) -> LineageNode:
+    name = f"{key[0]}@{key[1]}"
+    file = snapshot.find(*key)
+    if file is None:
+        return LineageNode(name=name, relation=relation, state="missing", parents=())
+    if isinstance(file, Tombstone):
+        return LineageNode(name=name, relation=relation, state="deleted", parents=())
+    if depth <= 0 or key in above:
+        return LineageNode(name=name, relation=relation, state="not followed further", parents=())
+    manifest = file.manifest
+    parents = [
+        _node(snapshot, (parent.model, parent.version), parent.relation, depth - 1, (*above, key))
+        for parent in manifest.parents
+    ]
+    if manifest.base:
+        parents.append(LineageNode(name=manifest.base, relation="base", state="outside the registry", parents=()))
+    state = None if manifest.lifecycle is Lifecycle.ACTIVE else str(manifest.lifecycle)
+    return LineageNode(name=name, relation=relation, state=state, parents=tuple(parents))
+
+
+def status(snapshot: Snapshot, environment: EnvironmentName | None, name: ModelName | None) -> list[StatusRow]:
+    """Compare what is meant to run with what was reported to."""
+    if name is not None:
+        snapshot.model(name)
+    rows = []
+    for where in [environment] if environment else snapshot.environments():
+        if name is not None:
+            pointer = snapshot.pointer(where, name)
+            pointers = [pointer] if pointer else []
+        else:
+            pointers = sorted(snapshot.pointers(where), key=lambda each: each.model)
+        for each in pointers:
+            file = snapshot.find(each.model, each.version)
+            lifecycle = str(file.manifest.lifecycle) if isinstance(file, VersionFile) else "deleted"
+            reported = snapshot.status(where, each.model)
+            drift = None
+            if reported is not None and reported.state == "failed":
+                drift = f"{reported.version} failed"
+            elif reported is not None and reported.version not in {each.version, each.canary_version}:
+                drift = f"{reported.version} is reported"
+            rows.append(
+                StatusRow(
+                    environment=where,
+                    model=each.model,
+                    version=each.version,
+                    canary_version=each.canary_version,
+                    canary_percent=each.canary_percent,
+                    lifecycle=lifecycle,
+                    reported=reported,
+                    drift=drift,
+                )
+            )
+    return rows
+
+
+def records(snapshot: Snapshot, environment: EnvironmentName, name: ModelName) -> list[DeploymentRecord]:
+    """List the deployments of a model in one environment, oldest first."""
+    return deployments(snapshot.repository, snapshot.commit, environment, name)
+
+
+def history(snapshot: Snapshot, name: ModelName, environment: str | None) -> list[DeploymentRecord]:
+    """List the deployments of a model, newest first."""
+    from gitreg.registry.plans import known_environment
+
+    snapshot.model(name)
+    chosen = [known_environment(snapshot, environment)] if environment else snapshot.environments()
+    rows = [record for where in chosen for record in records(snapshot, where, name)]
+    # Of two deployments in one second the later environment in the settings' order comes later.
+    order = {where: index for index, where in enumerate(chosen)}
+    return sorted(rows, key=lambda row: (row.time, order[row.environment], row.number), reverse=True)
+
+
+def log(snapshot: Snapshot, name: ModelName | None, limit: int | None) -> list[LogEntry]:
+    """Tell what changed, newest first."""
+    paths: tuple[str, ...] = ()
+    if name is not None:
+        snapshot.model(name)
+        paths = (
+            f"{MODELS}/{name}",
+            f"approvals/{name}",
+            *(f"{top}/{where}/{name}.yaml" for top in ("deployments", "status") for where in snapshot.environments()),
+        )
+    return list(read_log(snapshot.repository, snapshot.commit, paths=paths, limit=limit))
+
+
+def complete(snapshot: Snapshot, prefix: str) -> list[str]:
+    """Complete a model or, after @, what a selector may name."""
+    if "@" not in prefix:
+        return [str(name) for name in snapshot.models() if str(name).startswith(prefix)]
+    try:
+        name = ModelName.parse(prefix.partition("@")[0])
+        aliases = snapshot.model(name).aliases
+    except (InvalidError, NotFoundError):
+        return []
+    words = ["latest", *snapshot.environments(), *aliases, *map(str, reversed(snapshot.versions(name)))]
+    return [word for word in (f"{name}@{each}" for each in words) if word.startswith(prefix)]
+
+
+def earlier_contents(snapshot: Snapshot, selector: Selector) -> Iterator[bytes]:
+    """Give the earlier bytes of a version's file, newest first."""
+    if selector.version is None:
+        return
+    path = version_path(selector.model, selector.version)
+    for oid in git_history.path_history(snapshot.repository, snapshot.commit, path):
+        data = snapshot.repository.objects.blob(oid, path)
+        if data is not None:
+            yield data
+
+
+def code(wanted: bool) -> tuple[dict[str, object] | None, tuple[str, ...]]:  # noqa: FBT001 - a request's own flag
+    """Find the commit of the code in the checkout one stands in, and what must be said about it."""
+    from pathlib import Path
+
+    from gitreg.git.checkout import code_commit
+
+    if not wanted or (Path.cwd() / "registry.yaml").is_file():
+        return None, ()
+    commit = code_commit(Path.cwd())
+    if commit is None:
+        return None, ()
+    data: dict[str, object] = {"commit": commit.commit}
+    if commit.repository:
+        data = {"repository": commit.repository, **data}
+    if commit.dirty:
+        data["dirty"] = True
+        return data, ("the checkout has uncommitted changes, which the recorded code commit does not contain",)
+    return data, ()
+
+
+def hashed(request: RegisterRequest) -> tuple[StoredFile, ...]:
+    """Describe the files of a request without storing them, for a dry run."""
+    from gitreg.objects import StoredFile, collect, hash_file
+    from gitreg.scan import detect
+
+    rows = []
+    for source in collect(request.paths) if request.paths else ():
+        blob = hash_file(source.file)
+        rows.append(StoredFile(source.path, blob.digest, blob.size, detect(source.file)))
+    return tuple(rows)
+
+
+def registered(registry: Registry, written: Written) -> ModelVersion:
+    """Give a version that was just registered, or would be."""
+    from gitreg.digest import Digest
+    from gitreg.registry.facade import ModelVersion
+
+    manifest = written.about
+    if not isinstance(manifest, Manifest):
+        raise InvalidError("nothing was registered")
+    details = VersionDetails(
+        manifest=manifest,
+        manifest_digest=Digest.of(manifest.to_bytes()),
+        aliases=(),
+        deployed=(),
+        approvals=(),
+        registry_commit=written.commit or "",
+    )
+    return ModelVersion(registry, details)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRow:
+    """Whether a user may take one action, and which rule says so."""
+
+    action: str
+    allowed: bool
+    rule: str
+    reason: str
+
+
+def access_rows(snapshot: Snapshot, user: str, model: str | None, environment: str | None) -> list[AccessRow]:
+    """Explain every action of a user on a model and an environment."""
+    from gitreg.access import Action, may
+    from gitreg.names import UserName
+
+    access: Access = snapshot.access
+    name = ModelName.parse(model) if model else None
+    where = EnvironmentName(environment) if environment else None
+    rows = []
+    for action in Action:
+        decision = may(access, UserName(user), action, name, where)
+        rows.append(AccessRow(action=str(action), allowed=decision.allowed, rule=decision.rule, reason=decision.reason))
+    return rows

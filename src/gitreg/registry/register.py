@@ -1,0 +1,224 @@
+"""Turn files and facts about a training run into the commit that registers a version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitreg.errors import ConflictError, InvalidError, NotFoundError
+from gitreg.layout import model_path, version_path
+from gitreg.manifest import Lifecycle, Manifest, Model, Tombstone
+from gitreg.names import ModelName, Version
+from gitreg.writer import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gitreg.git import Signature
+    from gitreg.objects import Progress, Store, StoredFile
+    from gitreg.reader import Snapshot
+
+FIRST_VERSION = "0.1.0"
+DEFAULT_RELATION = "derived-from"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterRequest:
+    """Everything a user says about a new version; what is left out stays out of the manifest."""
+
+    model: str
+    paths: tuple[Path, ...] = ()
+    version: str | None = None
+    bump: str | None = None
+    description: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    hyperparameters: Mapping[str, object] = field(default_factory=dict)
+    datasets: tuple[Mapping[str, object], ...] = ()
+    framework: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    license: str | None = None
+    parents: tuple[str, ...] = ()
+    base: str | None = None
+    external: Mapping[str, object] | None = None
+    evaluations: tuple[Mapping[str, object], ...] = ()
+    signature: Mapping[str, object] | None = None
+    model_description: str | None = None
+    task: str | None = None
+    owners: tuple[str, ...] = ()
+    code: bool = True
+    created: str | None = None
+    progress: Progress | None = None
+
+
+def check_request(request: RegisterRequest) -> ModelName:
+    """Refuse what can be refused before a byte of the weights is read; give the model's name."""
+    name = ModelName.parse(request.model)
+    if request.version and request.bump:
+        raise InvalidError("--version and --bump exclude each other", hint="name the version, or let it be counted up")
+    if not request.version and not request.bump:
+        raise InvalidError("no version is named", hint="--version 1.0.0, or --bump major|minor|patch")
+    if request.version:
+        Version(request.version)
+    if request.bump and request.bump not in {"major", "minor", "patch"}:
+        raise InvalidError(f"--bump: found {request.bump!r}, allowed: major, minor, patch")
+    if bool(request.paths) == bool(request.external):
+        raise InvalidError(
+            "a version has either files or an external provider",
+            hint="name a file or folder, or --external provider:id",
+        )
+    return name
+
+
+def next_version(snapshot: Snapshot, name: ModelName, request: RegisterRequest) -> Version:
+    """Name the version to register: the one asked for, or the highest release raised; ConflictError where it is taken."""
+    taken = snapshot.versions(name) if snapshot.names(f"models/{name}") else []
+    if request.version:
+        version = Version(request.version)
+        if version in taken:
+            raise _taken(snapshot, name, version, taken)
+        return version
+    if not taken:
+        return Version(FIRST_VERSION if request.bump != "major" else "1.0.0")
+    return taken[-1].bump(request.bump or "patch")
+
+
+def _taken(snapshot: Snapshot, name: ModelName, version: Version, taken: Sequence[Version]) -> ConflictError:
+    found = snapshot.find(name, version)
+    if isinstance(found, Tombstone):
+        what = f"{name}@{version} was deleted and keeps its number"
+    else:
+        what = f"{name}@{version} exists"
+        if found is not None:
+            what += f", registered {found.manifest.created} by {found.manifest.author.name}"
+    return ConflictError(what, hint=f"the next one is {taken[-1].bump('patch')}: --bump patch")
+
+
+def check_parents(snapshot: Snapshot, request: RegisterRequest) -> None:
+    """Refuse parents that do not exist, before anything is uploaded."""
+    for parent in request.parents:
+        model, version, _ = _parent_parts(parent)
+        if snapshot.find(ModelName.parse(model), Version(version)) is None:
+            raise NotFoundError(f"--parent {parent}: there is no version {model}@{version}")
+
+
+def _parent_parts(text: str) -> tuple[str, str, str]:
+    name, colon, relation = text.partition(":")
+    model, at, version = name.partition("@")
+    if not at:
+        raise InvalidError(f"--parent {text!r} names no version", hint="write project/model@1.0.0[:relation]")
+    return model, version, relation if colon else DEFAULT_RELATION
+
+
+def upload(store: Store, request: RegisterRequest) -> tuple[StoredFile, ...]:
+    """Put the files of a request into the object store."""
+    from gitreg.objects import collect, store_sources
+
+    return tuple(store_sources(store, collect(request.paths), request.progress)) if request.paths else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What of a manifest does not depend on the tip that it is committed to."""
+
+    request: RegisterRequest
+    name: ModelName
+    files: tuple[StoredFile, ...]
+    author: Signature
+    code: Mapping[str, object] | None
+    created: str
+
+    def manifest(self, version: Version) -> Manifest:
+        """Build the manifest; InvalidError names every field that is wrong."""
+        return Manifest.parse(_bytes(self._data(version)), version_path(self.name, version))
+
+    def _data(self, version: Version) -> dict[str, object]:
+        request = self.request
+        training = {
+            "datasets": [dict(dataset) for dataset in request.datasets],
+            "framework": _framework(request.framework),
+            "code": dict(self.code) if self.code else None,
+            "hyperparameters": dict(request.hyperparameters),
+        }
+        data: dict[str, object] = {
+            "api_version": "gitreg/v1",
+            "kind": "ModelVersion",
+            "model": str(self.name),
+            "version": str(version),
+            "created": self.created,
+            "author": {"name": self.author.name, "email": self.author.email},
+            "description": request.description,
+            "artifacts": [_artifact(file) for file in self.files],
+            "external": dict(request.external) if request.external else None,
+            "training": {key: value for key, value in training.items() if value},
+            "metrics": dict(request.metrics),
+            "evaluations": [dict(evaluation) for evaluation in request.evaluations],
+            "signature": dict(request.signature) if request.signature else None,
+            "parents": [_parent(parent) for parent in request.parents],
+            "base": {"uri": request.base} if request.base else None,
+            "license": request.license,
+            "labels": dict(request.labels),
+            "lifecycle": str(Lifecycle.ACTIVE),
+        }
+        return {key: value for key, value in data.items() if value not in (None, [], {})}
+
+    def plan(self, snapshot: Snapshot) -> Plan:
+        """Plan the commit on a tip."""
+        version = next_version(snapshot, self.name, self.request)
+        manifest = self.manifest(version)
+        edits: dict[str, bytes | None] = {version_path(self.name, version): manifest.to_bytes()}
+        notes = []
+        if snapshot.read(model_path(self.name)) is None:
+            edits[model_path(self.name)] = self._model().to_bytes()
+        elif self.request.model_description or self.request.task or self.request.owners:
+            notes.append(f"{self.name} exists: its description is left as it is (gitreg update {self.name} changes it)")
+        return Plan(
+            edits=edits,
+            subject=f"Register {self.name} {version}",
+            body=(self.request.description or "").strip(),
+            notes=tuple(notes),
+            about=manifest,
+        )
+
+    def _model(self) -> Model:
+        request = self.request
+        data = {
+            "api_version": "gitreg/v1",
+            "kind": "Model",
+            "model": str(self.name),
+            "description": request.model_description or request.description or f"The model {self.name}.",
+            "owners": list(request.owners),
+            "task": request.task,
+        }
+        return Model.parse(_bytes({key: value for key, value in data.items() if value}), model_path(self.name))
+
+
+def _bytes(data: dict[str, object]) -> bytes:
+    from gitreg.wire import dump
+
+    return dump(data)
+
+
+def _artifact(file: StoredFile) -> dict[str, object]:
+    data: dict[str, object] = {"path": file.path, "digest": str(file.digest), "size": file.size}
+    if file.format:
+        data["format"] = file.format
+    return data
+
+
+def _parent(text: str) -> dict[str, object]:
+    model, version, relation = _parent_parts(text)
+    return {"model": model, "version": version, "relation": relation}
+
+
+def _framework(text: str | None) -> dict[str, object] | None:
+    if not text:
+        return None
+    name, _, version = text.partition("==")
+    return {"name": name, "version": version} if version else {"name": name}
+
+
+def now() -> str:
+    """Write the present time as a manifest does."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,80 @@
+"""What the registry answers, as frozen values; `wire.plain` turns each into JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitreg.deployment import Approval, Status
+    from gitreg.digest import Digest
+    from gitreg.manifest import Lifecycle, Manifest
+    from gitreg.names import AliasName, EnvironmentName, ModelName, Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSummary:
+    """A row of `gitreg list`."""
+
+    model: ModelName
+    description: str | None
+    task: str | None
+    versions: int
+    latest: Version | None
+    aliases: Mapping[AliasName, Version]
+    deployed: Mapping[EnvironmentName, Version]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionDetails:
+    """A version with what points at it: the answer of `gitreg show`."""
+
+    manifest: Manifest
+    manifest_digest: Digest
+    aliases: tuple[AliasName, ...]
+    deployed: tuple[EnvironmentName, ...]
+    approvals: tuple[Approval, ...]
+    registry_commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionSummary:
+    """A row of `gitreg versions` and of `gitreg search`."""
+
+    model: ModelName
+    version: Version
+    created: str | None
+    author: str | None
+    lifecycle: Lifecycle | str
+    metrics: Mapping[str, float]
+    labels: Mapping[str, str]
+    size: int
+    aliases: tuple[AliasName, ...]
+    deployed: tuple[EnvironmentName, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRow:
+    """What is meant to run somewhere, and what was last reported to run there."""
+
+    environment: EnvironmentName
+    model: ModelName
+    version: Version
+    canary_version: Version | None
+    canary_percent: int | None
+    lifecycle: str
+    reported: Status | None
+    drift: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineageNode:
+    """A version, or a base outside the registry, with what it came from."""
+
+    name: str
+    relation: str | None
+    state: str | None
+    parents: tuple[LineageNode, ...]

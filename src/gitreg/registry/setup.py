@@ -1,0 +1,199 @@
+"""Make a registry, or a clone of one."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitreg.access import Access, Action, Grant
+from gitreg.errors import ConflictError, InvalidError
+from gitreg.gate_hooks import identity
+from gitreg.gate_hooks.install import CLONE_HOOKS, SERVER_HOOKS, configure_server, install
+from gitreg.git import Repository, refs, write_commit
+from gitreg.git.checkout import identity as git_identity
+from gitreg.git.create import create
+from gitreg.layout import ACCESS, MAIN, SETTINGS
+from gitreg.names import EnvironmentName, UserName
+from gitreg.resources import resource
+from gitreg.settings import EnvironmentRule, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_STORE = "file:../store"
+DEFAULT_ENVIRONMENTS = ("staging", "prod")
+_README = """# {name}
+
+A registry of machine-learning models. Every model version is a file under `models/`, every deployment a file under
+`deployments/`, every rule a line in `access.yaml` and `registry.yaml`; the history of `main` is the audit trail.
+
+    gitreg list
+    gitreg register project/model weights.safetensors --version 1.0.0
+    gitreg deploy project/model@1.0.0 {environment}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitRequest:
+    """What a new registry shall be like; what is left out gets a default."""
+
+    path: Path
+    bare: bool = False
+    name: str | None = None
+    admin: str | None = None
+    identity: str | None = None
+    store: str | None = None
+    environments: tuple[str, ...] = ()
+    source: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitResult:
+    """What was made."""
+
+    path: Path
+    store: str
+    admin: str
+    identity: str
+    hooks: tuple[Path, ...]
+    commit: str
+
+
+def init(request: InitRequest) -> InitResult:
+    """Make a registry with its hooks, its object store and its first state, complete or not at all."""
+    path = Path(os.path.abspath(request.path.expanduser()))  # noqa: PTH100 - a symbolic link is the user's choice
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConflictError(f"{path} exists and is not empty", hint="name a new folder")
+    source = identity.check_source(request.identity or identity.ACCOUNT)
+    files = _first_state(request, path)
+    _check(files)
+    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        result = _build(building, request, files, source)
+        building.rename(path)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    settings = Settings.parse(files[SETTINGS], SETTINGS)
+    git_dir = path if request.bare else path / ".git"
+    _make_store(settings.store, git_dir)
+    return InitResult(
+        path=path,
+        store=settings.store or "",
+        admin=_admin(request),
+        identity=source,
+        hooks=tuple(git_dir / "hooks" / name for name in result[1]),
+        commit=result[0],
+    )
+
+
+def _admin(request: InitRequest) -> str:
+    return str(UserName(request.admin or getpass.getuser().lower()))
+
+
+def _first_state(request: InitRequest, path: Path) -> dict[str, bytes]:
+    """Gather the files of the first commit."""
+    files = {f".gitreg/schemas/{each.name}": each.read_bytes() for each in sorted(resource("schemas").glob("*.json"))}
+    if request.source is not None:
+        return {**files, **_folder_files(request.source)}
+    settings = _settings(request, path)
+    admin = UserName(_admin(request))
+    access = Access(
+        groups={}, grants=(Grant(to=(admin,), actions=(Action.ADMIN,), models=(), environments=None),), deny=()
+    )
+    environment = settings.environments[0].name if settings.environments else "ENVIRONMENT"
+    files |= {
+        SETTINGS: settings.to_bytes(),
+        ACCESS: access.to_bytes(),
+        "README.md": _README.format(name=settings.name, environment=environment).encode(),
+    }
+    if not request.bare:
+        # The store of a registry with a work tree lies in it, and is no part of it.
+        files[".gitignore"] = b"/store/\n"
+    return files
+
+
+def _settings(request: InitRequest, path: Path) -> Settings:
+    names = [EnvironmentName(name) for name in request.environments or DEFAULT_ENVIRONMENTS]
+    rules = [
+        EnvironmentRule(name=name, after=names[index - 1] if index else None, approvals=0)
+        for index, name in enumerate(names)
+    ]
+    return Settings(
+        name=request.name or path.name.removesuffix(".git").lower(),
+        store=request.store or DEFAULT_STORE,
+        environments=tuple(rules),
+        required=(),
+        formats=None,
+    )
+
+
+def _folder_files(folder: Path) -> dict[str, bytes]:
+    if not (folder / SETTINGS).is_file() or not (folder / ACCESS).is_file():
+        raise InvalidError(f"{folder} holds no {SETTINGS} and {ACCESS}", hint="a registry begins with its rules")
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder).as_posix()
+        if path.is_file() and not relative.startswith(".git/"):
+            files[relative] = path.read_bytes()
+    return files
+
+
+def _check(files: dict[str, bytes]) -> None:
+    """Refuse rules that are not valid before anything is made."""
+    Settings.parse(files[SETTINGS], SETTINGS)
+    Access.parse(files[ACCESS], ACCESS)
+
+
+def _build(path: Path, request: InitRequest, files: dict[str, bytes], source: str) -> tuple[str, tuple[str, ...]]:
+    create(path, bare=request.bare)
+    with Repository.open(path) as repository:
+        names = SERVER_HOOKS if request.bare else (*SERVER_HOOKS, "pre-commit")
+        install(repository, names)
+        configure_server(repository)
+        repository.run(["config", identity.CONFIG, source])
+        if not request.bare:
+            repository.run(["config", "receive.denyCurrentBranch", "updateInstead"])
+        author = git_identity(repository)
+        commit = write_commit(repository, parent=None, edits=files, message="Begin the registry\n", author=author)
+        refs.update(repository, MAIN, commit, None)
+        (repository.git_dir / "gitreg").mkdir()
+        (repository.git_dir / "gitreg" / "marked").write_text(f"{commit}\n")
+        if not request.bare:
+            repository.run([f"--work-tree={path}", "reset", "--hard", "--quiet"])
+    return commit, names
+
+
+def _make_store(uri: str | None, git_dir: Path) -> None:
+    if uri and uri.startswith("file:"):
+        from gitreg.objects import open_store
+
+        (open_store(uri, base=git_dir).folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+
+
+def clone(url: str, path: Path | None = None) -> Path:
+    """Clone a registry with the hooks that check what one commits and pushes; deploy tags stay on the server."""
+    from gitreg.git import remote
+
+    target = path or Path(url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git"))
+    if target.exists() and any(target.iterdir()):
+        raise ConflictError(f"{target} exists and is not empty", hint="name a new folder")
+    remote.clone(url, target)
+    with Repository.open(target) as repository:
+        if not (target / SETTINGS).is_file():
+            raise InvalidError(f"{url} is no registry: it has no {SETTINGS}", hint=f"the clone is at {target}")
+        install(repository, CLONE_HOOKS)
+    return target
+
+
+def fix(repository: Repository) -> Sequence[Path]:
+    """Put back the hooks and the configuration that `gitreg doctor` misses."""
+    written = install(repository, SERVER_HOOKS if repository.is_bare else CLONE_HOOKS)
+    if repository.is_bare:
+        configure_server(repository)
+    return written
