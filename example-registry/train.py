@@ -138,7 +138,7 @@ def _scalars(node: yaml.Node | None, where: Where) -> Iterator[tuple[Where, yaml
 
 @dataclass(frozen=True)
 class Table:
-    """A data set cut in two: rows × features as float32, targets as numbers."""
+    """A data set cut in two: a row a case, a column a feature, as float32, targets as numbers."""
 
     train: np.ndarray
     train_targets: np.ndarray
@@ -177,7 +177,7 @@ def load(version: Version) -> Table:
 
 
 def shifted(images: np.ndarray) -> np.ndarray:
-    """Move every 8×8 image one pixel to the right, and one to the left; what leaves the frame is lost."""
+    """Move every 8 by 8 image one pixel to the right, and one to the left; what leaves the frame is lost."""
     square = images.reshape(-1, 8, 8)
     right, left = np.zeros_like(square), np.zeros_like(square)
     right[:, :, 1:], left[:, :, :-1] = square[:, :, :-1], square[:, :, 1:]
@@ -188,7 +188,7 @@ def shifted(images: np.ndarray) -> np.ndarray:
 
 
 def predict(file: bytes, name: str, rows: np.ndarray) -> np.ndarray:
-    """Run an exported model: class probabilities (rows × classes), or a number a row. Needs no scikit-learn."""
+    """Run an exported model: class probabilities (a column a class), or a number a row. Needs no scikit-learn."""
     if name.endswith(".onnx"):
         (output,) = ReferenceEvaluator(onnx.load_from_string(file)).run(None, {"features": rows})
         probabilities = np.asarray(output, dtype=np.float64)
@@ -205,12 +205,12 @@ def forward(weights: Weights, rows: np.ndarray) -> np.ndarray:
         if layer < depth - 1:
             values = np.maximum(values, 0)
     if "output.identity" in weights:
-        return values[:, 0]
+        return np.asarray(values[:, 0])
     if values.shape[1] == 1:
         positive = 1 / (1 + np.exp(-values))
         return np.concatenate([1 - positive, positive], axis=1)
     exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
 def to_safetensors(weights: Mapping[str, np.ndarray]) -> bytes:
@@ -219,7 +219,7 @@ def to_safetensors(weights: Mapping[str, np.ndarray]) -> bytes:
 
 
 def layers(scaling: Mapping[str, np.ndarray], *pairs: tuple[np.ndarray, np.ndarray]) -> Weights:
-    """Name scaling, weights (outputs × inputs) and biases as `forward` reads them."""
+    """Name scaling, weights (a row an output) and biases as `forward` reads them."""
     named = dict(scaling)
     for number, (weight, bias) in enumerate(pairs):
         named |= {f"layers.{number}.weight": weight, f"layers.{number}.bias": np.atleast_1d(bias)}
@@ -240,7 +240,7 @@ PIXELS: Weights = {"input.mean": np.zeros(1), "input.scale": np.full(1, 16.0)}  
 
 
 def to_onnx(nodes: list[onnx.NodeProto], tensors: Weights, features: int, classes: int) -> bytes:
-    """Write a graph from `features` (rows × features) to `probabilities` (rows × classes)."""
+    """Write a graph from `features` to `probabilities`, both with a row a case."""
     graph = helper.make_graph(
         nodes,
         "classifier",
@@ -368,8 +368,10 @@ def _ensemble(fitted: GradientBoostingClassifier) -> dict[str, list[int] | list[
                 leaves.append((number, node, float(fitted.learning_rate * tree.value[node, 0, 0])))
             else:
                 branches = int(tree.children_left[node]), int(tree.children_right[node])
-                rows.append((number, node, int(tree.feature[node]), _floor(tree.threshold[node]), "BRANCH_LEQ", *branches))
-    keys = "treeids nodeids featureids values modes truenodeids falsenodeids".split()
+                rows.append(
+                    (number, node, int(tree.feature[node]), _floor(tree.threshold[node]), "BRANCH_LEQ", *branches)
+                )
+    keys = ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")
     columns = {f"nodes_{key}": list(column) for key, column in zip(keys, zip(*rows, strict=True), strict=True)}
     trees, nodes, values = (list(column) for column in zip(*leaves, strict=True))
     targets = {"target_treeids": trees, "target_nodeids": nodes, "target_ids": [0] * len(nodes)}

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from gitreg.errors import InvalidError, NotFoundError
+from gitreg.resources import resource
 from gitreg.scan import PICKLES, Format, detect, detect_file, is_model_file
 
 if TYPE_CHECKING:
@@ -236,6 +237,17 @@ def test_an_array_of_objects_is_a_pickle() -> None:
 def test_what_runs_code_when_loaded_is_listed() -> None:
     assert {"pickle", "torch", "joblib", "torchscript"} == PICKLES
     assert "safetensors" not in PICKLES
+
+
+def test_the_formats_are_those_of_the_manifest_s_schema() -> None:
+    schema = json.loads((resource("schemas") / "manifest.schema.json").read_bytes())
+    assert set(schema["$defs"]["artifact"]["properties"]["format"]["enum"]) == set(Format)
+
+
+def test_the_gate_refuses_the_same_formats_by_default() -> None:
+    from gitreg.gate import rules
+
+    assert rules.PICKLES == PICKLES
 
 
 # --- headers that lie -----------------------------------------------------------------------------------------------

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitreg.errors import InvalidError, Problem
+from gitreg.wire import field_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gitreg.schema import Kind
     from gitreg.wire import Document
+
+API_VERSION = "gitreg/v1"
 
 Data = Mapping[str, Any]
 
@@ -25,18 +29,14 @@ class Findings:
 
     def add(self, message: str, *path: str | int) -> None:
         """Note what is wrong at a place inside the document."""
-        from gitreg.wire import field_name
-
         mark = self.document.mark(path)
         line, column = (mark.line, mark.column) if mark else (None, None)
         self.problems.append(Problem(message, self.document.path, line, column, field_name(path) or None))
 
-    def try_(self, make: Callable[[str], object], text: str, *path: str | int) -> None:
-        """Note what a constructor has against a text, if anything."""
-        try:
-            make(text)
-        except InvalidError as error:
-            self.add(str(error), *path)
+    def refusal(self, kind: Kind) -> InvalidError:
+        """Make the one error of everything found, in the order of the lines."""
+        ordered = sorted(self.problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+        return InvalidError(f"{self.document.path or 'the text'} is not a valid {kind}", problems=ordered)
 
 
 class Rule(NamedTuple):
@@ -58,14 +58,8 @@ def accept(kind: Kind, document: Document, rules: Iterable[Rule]) -> Document:
         if refused.isdisjoint(rule.fields):
             rule.check(findings, document.value)
     if findings.problems:
-        raise refusal(findings.problems, document.path)
+        raise findings.refusal(kind)
     return document
-
-
-def refusal(problems: Iterable[Problem], path: str | None) -> InvalidError:
-    """Make the one error of all problems of a file, in the order of its lines."""
-    ordered = sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
-    return InvalidError(f"{path or 'the document'} is not valid", problems=ordered)
 
 
 def _top_level(field: str | None) -> str:
@@ -81,7 +75,7 @@ def _is_empty(value: object) -> bool:
     return isinstance(value, (list, tuple, Mapping)) and not value
 
 
-def in_order(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def in_order(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     """Copy a mapping with its keys sorted, which is the canonical form of one whose order means nothing."""
     return {str(key): mapping[key] for key in sorted(mapping)}
 
@@ -94,3 +88,17 @@ def check_moment(findings: Findings, text: str, *path: str | int) -> None:
         datetime.fromisoformat(text)
     except ValueError as error:
         findings.add(f"{text!r} is not a time: {error}", *path)
+
+
+def check_uri(findings: Findings, uri: str | None, *path: str | int) -> None:
+    """Note a URI that carries a password or a token: a registry never forgets."""
+    if uri is not None and carries_credentials(uri):
+        findings.add("found credentials in the URI; leave them out, git keeps what is pushed for ever", *path)
+
+
+def carries_credentials(uri: str) -> bool:
+    """Whether a URI names a user with a password, or any user where the web puts tokens (RFC 3986, 3.2.1)."""
+    scheme, _, rest = uri.partition("://")
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    user, at, _ = authority.rpartition("@")
+    return bool(at) and (":" in user or scheme.lower() in {"http", "https"})

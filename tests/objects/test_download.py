@@ -314,6 +314,7 @@ def test_a_full_destination_leaves_no_half_file(
     def fill_up(*_arguments: object) -> NoReturn:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    monkeypatch.setattr("fcntl.ioctl", fill_up)  # no clones either
     monkeypatch.setattr("shutil.copyfileobj", fill_up)
     with pytest.raises(UnavailableError, match="no room left"):
         pull(files, store, cache, to, link=False)

@@ -115,6 +115,18 @@ def test_a_name_that_cannot_be_printed_is_refused(tmp_path: Path, name: str) -> 
         collect([fill(tmp_path / "out", [name])])
 
 
+@pytest.mark.parametrize("name", [" a", "a ", "folder /a", "folder/ a"])
+def test_a_name_with_a_space_at_an_end_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidError, match="begins or ends with a space"):
+        collect([fill(tmp_path / "out", [name])])
+
+
+def test_a_name_longer_than_a_manifest_takes_is_refused(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "out", ["/".join(["d" * 200] * 5 + ["x" * 20])])
+    with pytest.raises(InvalidError, match="more than 1,024 characters"):
+        collect([folder])
+
+
 def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9")).touch()
     with pytest.raises(InvalidError, match="name that is not UTF-8") as caught:

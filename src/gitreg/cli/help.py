@@ -16,6 +16,7 @@ _EPILOG = (
     "`gitreg COMMAND --help` says more. MODEL is project/name; after @ comes a version, latest, a range such as ^1.4, "
     "an environment or an alias."
 )
+_LONGEST = max(len(name) for name, entry in COMMANDS.items() if entry.section)
 _MAX_WIDTH = 110
 _MIN_WIDTH = 50
 
@@ -39,7 +40,7 @@ HELP = GlobalOption("-h, --help", "Show this help; after a command, the command'
 def help_text(width: int | None = None) -> str:
     """Lay the help out for a terminal of a width in characters, by default this one's."""
     width = max(_MIN_WIDTH, min(_MAX_WIDTH, width or _terminal_width()))
-    sections: dict[str, list[tuple[str, str]]] = {"Options": [*(REGISTRY, FETCH, VERSION, HELP)]}
+    sections: dict[str, list[tuple[str, str]]] = {"Options": [REGISTRY, FETCH, VERSION, HELP]}
     for name, entry in COMMANDS.items():
         if entry.section:
             sections.setdefault(entry.section, []).append((name, entry.help))
@@ -50,7 +51,7 @@ def help_text(width: int | None = None) -> str:
 
 
 def _rows(rows: list[tuple[str, str]], width: int) -> list[str]:
-    column = max(len(name) for name, _ in rows) + 4
+    column = max(*(len(name) for name, _ in rows), _LONGEST) + 4
     found: list[str] = []
     for name, text in rows:
         found += wrap(text, width, initial_indent=f"  {name}".ljust(column), subsequent_indent=" " * column)

@@ -103,9 +103,9 @@ def check_folder(path: Path, *, use_store: bool = True) -> list[Violation]:
     """Check the files of a checkout, or of a plain folder, as they lie on the disk."""
     if not (path / "registry.yaml").is_file():
         raise NotFoundError(f"{path} holds no registry.yaml", hint="give the top folder of a registry's checkout")
-    with scratch(None) as repository:
+    with scratch() as repository:
         _leave_out_stores(repository, path)
-        repository.run([f"--work-tree={path}", "add", "--all", "--", "."], cwd=path)
+        repository.run([f"--work-tree={path}", "-C", str(path), "add", "--all", "--", "."])
         tree = repository.run(["write-tree"]).decode().strip()
         return check_state(repository, tree, _folder_store(repository, tree, path), use_store=use_store)
 

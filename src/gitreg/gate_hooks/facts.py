@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gitreg.digest import Digest
 from gitreg.errors import UnavailableError
 from gitreg.layout import Kind, place
 from gitreg.reader import deployments, pointer_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from gitreg.changes import PathEdit
     from gitreg.deployment import Deployment
-    from gitreg.digest import Digest
     from gitreg.git import Repository
     from gitreg.names import EnvironmentName, ModelName
 
-BlobSize = Callable[[Digest], "int | None"]
+BlobSize = Callable[[Digest], int | None]
 
 
 class RepositoryFacts:

@@ -55,11 +55,6 @@ def hook_text(name: str, interpreter: str | None = None) -> bytes:
     return (resource("hooks") / name).read_bytes().replace(_PLACEHOLDER, quoted)
 
 
-def hooks_folder(repository: Repository) -> Path:
-    """Name the folder from which git runs hooks now, `core.hooksPath` included."""
-    return repository.hooks_path
-
-
 def install(repository: Repository, names: tuple[str, ...]) -> list[Path]:
     """Install hooks into the repository's own hooks folder; ConflictError rather than over a foreign hook."""
     folder = repository.common_dir / "hooks"
@@ -90,7 +85,7 @@ def configure_server(repository: Repository) -> None:
 def examine(repository: Repository) -> Iterator[Finding]:
     """Find hooks that are missing, not executable, emptied, altered or bypassed, and configuration that drifted."""
     names = SERVER_HOOKS if repository.is_bare else CLONE_HOOKS
-    own, real = repository.common_dir / "hooks", hooks_folder(repository)
+    own, real = repository.common_dir / "hooks", repository.hooks_path
     if real.resolve() != own.resolve():
         yield Finding(
             False,

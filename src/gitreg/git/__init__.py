@@ -1,16 +1,18 @@
 """Read and write git repositories; the only package that runs git.
 
-Nothing here imports GitPython: `gitreg.git.remote` and `gitreg.git.checkout` do, inside the functions that need it.
+Importing it does not import GitPython: `gitreg.git.remote` does, once it talks to another repository.
 """
 
 from __future__ import annotations
 
 from gitreg.git.commits import Draft, write_commit, write_commits, write_tag
+from gitreg.git.compare import PathChange, changed_paths
 from gitreg.git.environment import sealed_environment
 from gitreg.git.objects import Object, ObjectInfo, Objects
 from gitreg.git.refs import RefEdit, TagRef
-from gitreg.git.repository import Repository
-from gitreg.git.trees import PathChange, TreeEntry, changed_paths
+from gitreg.git.repository import Repository, global_config
+from gitreg.git.temporary import scratch
+from gitreg.git.trees import TreeEntry
 from gitreg.git.values import Commit, Oid, Signature, Tag
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "TagRef",
     "TreeEntry",
     "changed_paths",
+    "global_config",
+    "scratch",
     "sealed_environment",
     "write_commit",
     "write_commits",

@@ -38,10 +38,7 @@ def identity(
 
     GIT_AUTHOR_NAME and the like count, as they do for git. With `committer` it is who commits.
     """
-    if repository:
-        runner = repository.runner
-    else:
-        runner = Runner(Path.cwd(), sealed_environment(environment))
+    runner = repository.runner if repository else Runner(Path.cwd(), sealed_environment(environment))
     # Without useConfigOnly git makes up an address from the machine's name.
     strict = Runner(runner.folder, with_config(runner.environment, [("user.useConfigOnly", "true")]))
     args = ["var", "GIT_COMMITTER_IDENT" if committer else "GIT_AUTHOR_IDENT"]
@@ -77,7 +74,7 @@ def code_commit(
 
 def _remote_url(checkout: Repository) -> str | None:
     """Prefer the remote that the branch follows, then `origin`."""
-    branch = checkout.run(["symbolic-ref", "--quiet", "--short", "HEAD"], codes=(0, 1)).decode("utf-8", "replace").strip()
+    branch = (checkout.head_ref() or "").removeprefix("refs/heads/")
     followed = checkout.config(f"branch.{branch}.remote") if branch else None
     for name in (followed, "origin"):
         url = checkout.config(f"remote.{name}.url") if name else None
@@ -98,5 +95,4 @@ def without_credentials(url: str) -> str:
 
 
 def _is_dirty(checkout: Repository) -> bool:
-    args = ["-C", str(checkout.work_tree), "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames"]
-    return bool(checkout.run(args, environment={"GIT_WORK_TREE": str(checkout.work_tree)}))
+    return bool(checkout.run(["status", "--porcelain", "-z", "--untracked-files=no", "--no-renames"]))

@@ -193,5 +193,3 @@ def _identity(role: str, who: Signature | None) -> dict[str, str]:
         f"GIT_{role}_EMAIL": who.email,
         f"GIT_{role}_DATE": f"@{who.moment}",
     }
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _KEPT = frozenset(
 _KEPT_PREFIXES = ("GIT_HTTP_", "GIT_SSL_", "GIT_PROXY_SSL_")
 # receive-pack keeps pushed objects apart until the hook has agreed; without these the hook would not see them.
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
+_INDEX = "GIT_INDEX_FILE"
 
 # Pairs given as GIT_CONFIG_COUNT pass where they concern access or identity (CI systems hand over credentials so).
 _PASSED_SECTIONS = frozenset({"author", "committer", "credential", "gpg", "http", "safe", "ssh", "url", "user"})
@@ -79,12 +81,14 @@ def sealed_environment(
     base: Mapping[str, str] | None = None,
     *,
     quarantine: bool = False,
+    index: bool = False,
     config: Iterable[tuple[str, str]] = (),
 ) -> dict[str, str]:
     """Make the environment that git runs in, from the caller's (by default the process's).
 
-    With `quarantine`, as in a pre-receive hook, the variables that show the pushed objects stay. `config` is more
-    configuration, as pairs of key and value. Replace refs and grafts are off, messages are in English.
+    With `quarantine`, as in a pre-receive hook, the variables that show the pushed objects stay; with `index`, as
+    in a pre-commit hook, the one that names the index. `config` is more configuration, as pairs of key and value.
+    Replace refs and grafts are off, messages are in English.
     """
     source = os.environ if base is None else base
     kept = {key: value for key, value in source.items() if _passes(key, value)}
@@ -92,6 +96,8 @@ def sealed_environment(
     if quarantine:
         kept |= {key: _absolute(key, source[key]) for key in _QUARANTINE if source.get(key)}
         kept["GIT_NO_LAZY_FETCH"] = "1"
+    if index and source.get(_INDEX):
+        kept[_INDEX] = _absolute(_INDEX, source[_INDEX])
     kept |= {
         "GIT_GRAFT_FILE": os.devnull,
         "GIT_NO_REPLACE_OBJECTS": "1",
@@ -130,7 +136,7 @@ def _passes(key: str, value: str) -> bool:
 
 def _absolute(key: str, value: str) -> str:
     """Make a path independent of the folder that git runs in; a list of them keeps its own rules."""
-    return value if key == "GIT_ALTERNATE_OBJECT_DIRECTORIES" else os.path.abspath(value)
+    return value if key == "GIT_ALTERNATE_OBJECT_DIRECTORIES" else str(Path(value).absolute())
 
 
 def _has_terminal() -> bool:

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from gitreg.git.repository import Repository
 
 
-def first_parents(repository: Repository, tip: Oid, since: Oid | None = None, *, limit: int | None = None) -> Iterator[Oid]:
+def first_parents(
+    repository: Repository,
+    tip: Oid,
+    since: Oid | None = None,
+    *,
+    limit: int | None = None,
+) -> Iterator[Oid]:
     """Give the commits of the first-parent chain, newest first, as far as they are not reachable from `since`."""
     args = ["rev-list", "--first-parent", *_limit(limit), *_range(tip, since), "--"]
     return (line.decode("ascii") for line in repository.lines(args))
@@ -34,7 +40,7 @@ def path_history(
 
 
 def commit_at(repository: Repository, tip: Oid, time: int) -> Oid | None:
-    """Give the newest commit of the first-parent chain whose committer date is at most `time`, in seconds since 1970."""
+    """Give the newest commit of the first-parent chain committed by `time`, in seconds since 1970."""
     if time < 0:
         return None
     args = ["rev-list", "--first-parent", "--max-count=1", f"--min-age={time}", _oid(tip), "--"]
@@ -45,18 +51,16 @@ def is_on_first_parent_chain(repository: Repository, old: Oid, new: Oid) -> bool
     """Whether `new` is `old` or follows it along first parents; costs what lies between them."""
     if _oid(old) == _oid(new):
         return True
-    last = None
-    for last in first_parents(repository, new, old):
-        pass
-    if last is None:
-        return False
-    parents = repository.objects.commit(last).parents
+    oldest = None
+    for oid in first_parents(repository, new, old):
+        oldest = oid
+    parents = repository.objects.commit(oldest).parents if oldest else ()
     return bool(parents) and parents[0] == old
 
 
-def count_first_parents(repository: Repository, tip: Oid, since: Oid | None = None) -> int:
-    """Count the commits that `first_parents` gives."""
-    return int(repository.run(["rev-list", "--first-parent", "--count", *_range(tip, since), "--"]))
+def count_commits(repository: Repository, tip: Oid, since: Oid | None = None, *, limit: int | None = None) -> int:
+    """Count the commits that can be reached from `tip` and not from `since`, up to `limit`."""
+    return int(repository.run(["rev-list", "--count", *_limit(limit), *_range(tip, since), "--"]))
 
 
 def merge_base(repository: Repository, one: Oid, other: Oid) -> Oid | None:
@@ -77,8 +81,3 @@ def _oid(oid: Oid) -> Oid:
     if not is_oid(oid):
         raise InvalidError(f"{oid[:80]!r} is no object id", hint="resolve the ref first")
     return oid
-
-
-def count_commits(repository: Repository, tip: Oid, excluded: Oid, *, limit: int) -> int:
-    """Count the commits reachable from `tip` but not from `excluded`, at most `limit`."""
-    return int(repository.run(["rev-list", "--count", f"--max-count={limit:d}", *_range(tip, excluded), "--"]))

@@ -212,7 +212,7 @@ class Objects:
         return found
 
     def _send(self, commands: Iterable[str]) -> None:
-        """Ask several things at once: git reads them all before it answers the first, so neither waits for the other."""
+        """Ask several things at once: git reads them all before it answers any, so neither blocks the other."""
         process = self._process
         if process and process.stdin:
             process.stdin.write("".join([*commands, "flush\n"]).encode("utf-8", "surrogateescape"))

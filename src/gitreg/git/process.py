@@ -206,7 +206,9 @@ def useful_line(errors: str) -> str:
     """Pick the line of git's standard error that says what went wrong, without its prefix."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(("hint:", "warning:", "Warning:", "remote: "))] or lines
-    chosen = next((line for line in lines if line.startswith(("fatal:", "error:", "ERROR:"))), lines[0] if lines else "")
+    chosen = next(
+        (line for line in lines if line.startswith(("fatal:", "error:", "ERROR:"))), lines[0] if lines else ""
+    )
     return re.sub(r"\A(?:(?:fatal|error|ERROR): )+", "", chosen)[:_SHOWN]
 
 
@@ -215,8 +217,11 @@ _RULES: tuple[tuple[str, type[GitregError]], ...] = (
     (r"not a git repository", NotFoundError),
     (r"No space left|[Uu]nable to create|[Pp]ermission denied|Read-only file system|quota", UnavailableError),
     (
-        r"bad object|[Nn]ot a valid (object|commit)|not a tree object|loose object|corrupt|unable to read"
-        r"|inflate|bad tree|nonexistent object|could not read|missing (blob|tree|object)|cannot be read",
+        r"bad object|[Nn]ot a valid (?:object|commit)|not a tree object|loose object|corrupt|unable to read|inflate",
+        IntegrityError,
+    ),
+    (
+        r"bad tree|nonexistent object|could not read|missing (?:blob|tree|object)|cannot be read",
         IntegrityError,
     ),
     (r"invalid ref|bad revision|not a valid ref|unsupported|bad name", InvalidError),

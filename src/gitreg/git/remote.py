@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.errors import ConflictError, GitregError, InvalidError, NotFoundError, UnavailableError
 from gitreg.git.checkout import without_credentials
+from gitreg.git.create import create
 from gitreg.git.environment import sealed_environment, with_config
 from gitreg.git.process import Runner, git_version
 from gitreg.git.repository import Repository
+from gitreg.git.temporary import scratch
 from gitreg.git.values import Oid, is_oid
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
     from gitreg.git.progress import Report
 
+__all__ = ["PushResult", "RefResult", "clone", "fetch", "init_bare", "ls_remote", "push", "scratch"]
 _SHOWN = 300
+_SHA1 = 40
 
 
 class RefResult(NamedTuple):
@@ -204,7 +208,7 @@ def clone(  # noqa: PLR0913 - the options of a clone, none of which travels with
     timeout: float | None = None,
 ) -> Repository:
     """Clone one branch, by default the server's own, without tags; the path must not exist, or be an empty folder."""
-    target = Path(os.path.abspath(path))
+    target = Path(path).absolute()
     args = [
         "clone",
         "--progress",
@@ -220,7 +224,7 @@ def clone(  # noqa: PLR0913 - the options of a clone, none of which travels with
     ]
     if target.is_dir() and any(target.iterdir()):
         raise ConflictError(f"{target} exists and is not empty", hint="name a folder that does not exist")
-    runner = Runner(Path(os.path.abspath(".")), sealed_environment())
+    runner = Runner(Path.cwd(), sealed_environment())
     git_version(runner.environment.get("PATH"))
     talk = _talk(runner, args, url, report, timeout)
     if talk.code != 0:
@@ -228,11 +232,30 @@ def clone(  # noqa: PLR0913 - the options of a clone, none of which travels with
     return Repository.open(target)
 
 
+def init_bare(path: Path, *, like: str) -> None:
+    """Make an empty bare repository with the object format of another one, at once or not at all."""
+    import shutil
+    import tempfile
+
+    oids = ls_remote(like).values()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        create(draft, bare=True, object_format="sha256" if any(len(oid) > _SHA1 for oid in oids) else "sha1")
+        try:
+            draft.rename(path)
+        except OSError as error:
+            if not (path / "HEAD").is_file():  # else another process was first, with the same result
+                raise UnavailableError(f"{path} cannot be made: {error.strerror}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def _nowhere() -> Runner:
     """Run git outside any repository, even where one lies around."""
     environment = sealed_environment()
     git_version(environment.get("PATH"))
-    return Runner(Path(os.path.abspath(".")), {**environment, "GIT_DIR": os.devnull})
+    return Runner(Path.cwd(), {**environment, "GIT_DIR": os.devnull})
 
 
 def _checked(ref: str) -> str:
@@ -249,7 +272,7 @@ def _location(url: str) -> tuple[str]:
         raise InvalidError(f"{url[:80]!r} names a helper that git would run", hint="use ssh, https or a path")
     # git's own rule: a colon before any slash makes it host:path.
     is_path = "://" not in url and (":" not in url.partition("/")[0] or Path(url).exists())
-    return (os.path.abspath(Path(url).expanduser()) if is_path else url,)
+    return (str(Path(url).expanduser().absolute()) if is_path else url,)
 
 
 def _talk(runner: Runner, args: Sequence[str], url: str, report: Report | None, timeout: float | None) -> _Talk:
@@ -302,7 +325,9 @@ _MISSING = (
     r"does not appear to be a git repository|repository .* (does not exist|not found)|[Rr]epository not found"
     r"|project you were looking for|[Nn]o such file or directory|couldn't find remote ref|[Rr]emote branch .* not found"
 )
-_UNUSABLE = r"protocol .* is not supported|[Uu]nable to find remote helper|transport .* not allowed|strange (host|path)name"
+_UNUSABLE = (
+    r"protocol .* is not supported|[Uu]nable to find remote helper|transport .* not allowed|strange (host|path)name"
+)
 
 
 def _unreachable(url: str, talk: _Talk) -> GitregError:

@@ -38,23 +38,27 @@ class Repository:
         *,
         environment: Mapping[str, str] | None = None,
         quarantine: bool = False,
+        index: bool = False,
         config: Iterable[tuple[str, str]] = (),
     ) -> Self:
         """Open the repository at a path or around it.
 
         `environment` is the caller's (by default the process's), and is sealed. With `quarantine`, as in a
-        pre-receive hook, the objects of the push that is being judged can be read. `config` is more configuration,
-        as pairs of key and value.
+        pre-receive hook, the objects of the push that is being judged can be read; with `index`, as in a pre-commit
+        hook, the index is the one that is being committed. `config` is more configuration, as pairs of key and value.
         """
-        folder = Path(os.path.abspath(path))
+        folder = Path(path).absolute()
         if not folder.is_dir():
             raise NotFoundError(f"{folder} is not a folder", hint="name the registry's repository or a folder in it")
-        sealed = sealed_environment(environment, quarantine=quarantine, config=(*config, *_discovery(folder)))
+        sealed = sealed_environment(
+            environment, quarantine=quarantine, index=index, config=(*config, *_discovery(folder))
+        )
         git_version(sealed.get("PATH"))
         hidden = {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH"}
         finder = Runner(folder, {key: value for key, value in sealed.items() if key not in hidden})
         facts, git_dir, work_tree = _discover(finder, folder)
-        return cls(Runner(git_dir, {**sealed, "GIT_DIR": str(git_dir)}), git_dir, facts, work_tree)
+        places = {"GIT_DIR": str(git_dir), **({"GIT_WORK_TREE": str(work_tree)} if work_tree else {})}
+        return cls(Runner(work_tree or git_dir, {**sealed, **places}), git_dir, facts, work_tree)
 
     def __enter__(self) -> Self:
         """Use it for a while."""
@@ -112,37 +116,57 @@ class Repository:
             return self.git_dir
         return Path(os.path.normpath(self.git_dir / shared))
 
+    @property
+    def hooks_path(self) -> Path:
+        """The folder that git runs hooks from here, by `core.hooksPath` or by default."""
+        output = self.run(["rev-parse", "--path-format=absolute", "--git-path", "hooks"])
+        return Path(output.decode("utf-8", "surrogateescape").removesuffix("\n"))
+
+    def head_ref(self) -> str | None:
+        """Give the full ref that is checked out; None where HEAD is detached."""
+        output = self.run(["symbolic-ref", "--quiet", "HEAD"], codes=(0, 1))
+        return output.decode("utf-8", "surrogateescape").removesuffix("\n") or None
+
     @cached_property
     def objects(self) -> Objects:
         """Its objects."""
         return Objects(self.runner, self.oid_length // 2)
 
-    def run(
+    def run(  # noqa: PLR0913 - the options of a process, none of which travels with another
         self,
         args: Sequence[str],
         *,
         input: bytes | None = None,  # noqa: A002 - subprocess's name for it
         codes: Collection[int] = (0,),
+        cwd: Path | None = None,
         timeout: float | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Run `git <args>` here and give its standard output.
+        """Run `git <args>` at the top of the work tree (or in the bare repository) and give its standard output.
 
-        Raises the error that fits where the exit code is none of `codes`, and UnavailableError past `timeout` seconds.
+        `cwd` is another folder to run in, `environment` adds variables. Raises the error that fits where the exit code
+        is none of `codes`, and UnavailableError past `timeout` seconds.
         """
-        return self.finish(args, input=input, codes=codes, timeout=timeout, environment=environment).output
+        finished = self.finish(args, input=input, codes=codes, cwd=cwd, timeout=timeout, environment=environment)
+        return finished.output
 
-    def finish(
+    def finish(  # noqa: PLR0913 - as above
         self,
         args: Sequence[str],
         *,
         input: bytes | None = None,  # noqa: A002 - subprocess's name for it
         codes: Collection[int] | None = None,
+        cwd: Path | None = None,
         timeout: float | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Finished:
         """Run `git <args>` here and tell how it ended; without `codes` no exit code is an error."""
-        return self.runner.run(args, input=input, codes=codes, timeout=timeout, environment=environment)
+        runner = Runner(cwd, self.runner.environment) if cwd else self.runner
+        try:
+            return runner.run(args, input=input, codes=codes, timeout=timeout, environment=environment)
+        finally:
+            if list(args[:1]) == ["config"]:  # it may have written
+                self.__dict__.pop("_settings", None)
 
     def lines(self, args: Sequence[str]) -> Iterator[bytes]:
         """Run `git <args>` here and give its output line by line as it comes."""
@@ -172,14 +196,13 @@ class Repository:
         return tuple((key, value) for key, value in own if concerns_access(key))
 
 
-def create(path: Path, *, bare: bool = True, branch: str = "main", object_format: str = "sha1") -> None:
-    """Make an empty repository at a path, without any template's files or hooks."""
-    environment = sealed_environment()
-    git_version(environment.get("PATH"))
-    kind = ["--bare"] if bare else []
-    path.mkdir(parents=True, exist_ok=True)
-    shape = [f"--object-format={object_format}", f"--initial-branch={branch}"]
-    Runner(path, environment).run(["init", "--quiet", "--template=", *kind, *shape], codes=(0,))
+def global_config(key: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """Give a value of the user's (or the machine's) git configuration, whatever repository lies around."""
+    sealed = sealed_environment(environment)
+    git_version(sealed.get("PATH"))
+    nowhere = Runner(Path(os.sep), {**sealed, "GIT_DIR": os.devnull})
+    found = nowhere.run(["config", "--null", "--includes", "--get", key], codes=(0, 1))
+    return found.output.decode("utf-8", "surrogateescape").removesuffix("\0") if found.code == 0 else None
 
 
 def _discovery(folder: Path) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,9 @@ Oid = str
 
 _OID_LENGTHS = frozenset({40, 64})
 _HEX = frozenset("0123456789abcdef")
-_SIGNATURE = re.compile(rb"(?P<name>[^<>\n\0]*?) ?<(?P<email>[^<>\n\0]*)> (?P<time>-?[0-9]{1,18}) (?P<zone>[+-][0-9]{4})")
+_SIGNATURE = re.compile(
+    rb"(?P<name>[^<>\n\0]*?) ?<(?P<email>[^<>\n\0]*)> (?P<time>-?[0-9]{1,18}) (?P<zone>[+-][0-9]{4})"
+)
 _TRAILER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)[ \t]*:[ \t]*(.*)")
 # What git itself appends; beside one of these, other lines may stand among the trailers (git-interpret-trailers(1)).
 _GIT_TRAILERS = ("Signed-off-by: ", "(cherry picked from commit ")
@@ -66,7 +68,9 @@ class Signature:
         """Write it for git; raise InvalidError where the name or the address cannot be written."""
         for what, text in (("name", self.name), ("e-mail address", self.email)):
             if not text.strip() or any(mark in text for mark in "<>\n\r\0"):
-                raise InvalidError(f"{text[:80]!r} cannot be the {what} of an author", hint="leave out < > and line ends")
+                raise InvalidError(
+                    f"{text[:80]!r} cannot be the {what} of an author", hint="leave out < > and line ends"
+                )
         return f"{self} {self.moment}".encode()
 
     @property

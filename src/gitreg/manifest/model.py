@@ -29,11 +29,9 @@ class Model:
     @classmethod
     def parse(cls, data: bytes, path: str | None = None) -> Self:
         """Read a model's file; raise InvalidError with everything that is wrong."""
-        from gitreg.manifest.rules import MODEL_RULES
-        from gitreg.parsing import accept
-        from gitreg.schema import Kind
+        from gitreg.manifest.rules import accept_model
 
-        return cls.from_data(accept(Kind.MODEL, load(data, path), MODEL_RULES).value)
+        return cls.from_data(accept_model(load(data, path)))
 
     @classmethod
     def from_data(cls, data: Data) -> Self:

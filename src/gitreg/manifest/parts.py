@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from gitreg.parsing import Data
 
-    Number = int | float
-
 
 class Lifecycle(StrEnum):
     """How far a version may still be used."""
@@ -66,9 +64,7 @@ class Artifact:
 
     def to_data(self) -> dict[str, Any]:
         """Give plain data in canonical order."""
-        return without_empty(
-            {"path": self.path, "digest": str(self.digest), "size": self.size, "format": self.format}
-        )
+        return without_empty({"path": self.path, "digest": str(self.digest), "size": self.size, "format": self.format})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,19 +112,20 @@ class Framework:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """The commit of the code that trained a version."""
+    """The commit of the code that trained a version, and whether the checkout held changes beside it."""
 
-    repository: str | None = None
-    commit: str | None = None
+    repository: str
+    commit: str
+    dirty: bool | None = None
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
         """Build from accepted data."""
-        return cls(repository=data.get("repository"), commit=data.get("commit"))
+        return cls(repository=data["repository"], commit=data["commit"], dirty=data.get("dirty"))
 
     def to_data(self) -> dict[str, Any]:
         """Give plain data in canonical order."""
-        return without_empty({"repository": self.repository, "commit": self.commit})
+        return without_empty({"repository": self.repository, "commit": self.commit, "dirty": self.dirty})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,21 +165,18 @@ class Evaluation:
     """What was measured on one data set."""
 
     dataset: Dataset
-    metrics: Mapping[str, Number]
+    metrics: Mapping[str, float]
     split: str | None = None
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
         """Build from accepted data."""
-        return cls(
-            dataset=Dataset.from_data(data["dataset"]), split=data.get("split"), metrics=data.get("metrics") or {}
-        )
+        return cls(dataset=Dataset.from_data(data["dataset"]), split=data.get("split"), metrics=data["metrics"])
 
     def to_data(self) -> dict[str, Any]:
         """Give plain data in canonical order."""
-        return without_empty(
-            {"dataset": self.dataset.to_data(), "split": self.split, "metrics": in_order(self.metrics)}
-        )
+        place = without_empty({"dataset": self.dataset.to_data(), "split": self.split})
+        return {**place, "metrics": in_order(self.metrics)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,18 +185,16 @@ class Parent:
 
     model: ModelName
     version: Version
-    relation: str | None = None
+    relation: str
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
         """Build from accepted data."""
-        return cls(
-            model=ModelName.parse(data["model"]), version=Version(data["version"]), relation=data.get("relation")
-        )
+        return cls(model=ModelName.parse(data["model"]), version=Version(data["version"]), relation=data["relation"])
 
     def to_data(self) -> dict[str, Any]:
         """Give plain data in canonical order."""
-        return without_empty({"model": str(self.model), "version": str(self.version), "relation": self.relation})
+        return {"model": str(self.model), "version": str(self.version), "relation": self.relation}
 
     def __str__(self) -> str:
         """Write `project/name@version`."""
@@ -215,12 +207,13 @@ class External:
 
     provider: str
     id: str
+    endpoint: str | None = None
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
         """Build from accepted data."""
-        return cls(provider=data["provider"], id=data["id"])
+        return cls(provider=data["provider"], id=data["id"], endpoint=data.get("endpoint"))
 
     def to_data(self) -> dict[str, Any]:
         """Give plain data in canonical order."""
-        return {"provider": self.provider, "id": self.id}
+        return without_empty({"provider": self.provider, "id": self.id, "endpoint": self.endpoint})

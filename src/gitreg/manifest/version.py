@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gitreg.parsing import Data
-    from gitreg.wire import Document
 
 HEADER = "yaml-language-server: $schema=../../../.gitreg/schemas/manifest.schema.json"
 MANIFEST = "ModelVersion"
@@ -50,15 +49,9 @@ class Manifest:
     @classmethod
     def parse(cls, data: bytes, path: str | None = None) -> Self:
         """Read a manifest's file; raise InvalidError with everything that is wrong."""
-        return cls._of_document(load(data, path))
+        from gitreg.manifest.rules import accept_manifest
 
-    @classmethod
-    def _of_document(cls, document: Document) -> Self:
-        from gitreg.manifest.rules import MANIFEST_RULES
-        from gitreg.parsing import accept
-        from gitreg.schema import Kind
-
-        return cls.from_data(accept(Kind.MANIFEST, document, MANIFEST_RULES).value)
+        return cls.from_data(accept_manifest(load(data, path)))
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
@@ -72,7 +65,7 @@ class Manifest:
             description=data.get("description"),
             artifacts=tuple(map(Artifact.from_data, data.get("artifacts", ()))),
             external=External.from_data(external) if external else None,
-            training=Training.from_data(training) if training else None,
+            training=Training.from_data(training) if training and any(training.values()) else None,
             metrics=data.get("metrics", {}),
             evaluations=tuple(map(Evaluation.from_data, data.get("evaluations", ()))),
             signature=data.get("signature") or None,
@@ -134,14 +127,9 @@ class Tombstone:
     @classmethod
     def parse(cls, data: bytes, path: str | None = None) -> Self:
         """Read a tombstone's file; raise InvalidError with everything that is wrong."""
-        return cls._of_document(load(data, path))
+        from gitreg.manifest.rules import accept_tombstone
 
-    @classmethod
-    def _of_document(cls, document: Document) -> Self:
-        from gitreg.parsing import VERSION_NAMES, accept
-        from gitreg.schema import Kind
-
-        return cls.from_data(accept(Kind.TOMBSTONE, document, VERSION_NAMES).value)
+        return cls.from_data(accept_tombstone(load(data, path)))
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
@@ -174,26 +162,11 @@ def parse_version(data: bytes, path: str | None = None) -> Manifest | Tombstone:
 
     Raises InvalidError with everything that is wrong.
     """
-    document = load(data, path)
-    kind = document.value.get("kind", MANIFEST)
-    if kind == TOMBSTONE:
-        return Tombstone._of_document(document)  # noqa: SLF001 - loaded once, to look at its kind
-    if kind != MANIFEST:
-        raise _wrong_kind(document, kind)
-    return Manifest._of_document(document)  # noqa: SLF001
+    from gitreg.manifest.rules import accept_version
+
+    return version_from_data(accept_version(load(data, path)))
 
 
 def version_from_data(data: Data) -> Manifest | Tombstone:
     """Build from the accepted data of a version's file, whichever of the two it is."""
     return Tombstone.from_data(data) if data["kind"] == TOMBSTONE else Manifest.from_data(data)
-
-
-def _wrong_kind(document: Document, kind: object) -> Exception:
-    from gitreg.names import did_you_mean
-    from gitreg.parsing import Findings, refusal
-
-    near = did_you_mean(str(kind), [MANIFEST, TOMBSTONE])
-    findings = Findings(document)
-    question = f"; did you mean {near}?" if near else ""
-    findings.add(f"found {str(kind)[:80]!r}, allowed: {MANIFEST}, {TOMBSTONE}{question}", "kind")
-    return refusal(findings.problems, document.path)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _UNDECODED = re.compile(r"[\ud800-\udfff]")  # how Python shows the bytes of a name that are not UTF-8
+MAX_LENGTH = 1_024  # of a name, in characters, as the manifest's schema says
 MAX_FILES = 5_000  # of one version; its manifest, at most 1 MiB, holds about as many
 
 
@@ -46,6 +47,11 @@ def collect(paths: Sequence[Path]) -> list[Source]:
                 raise InvalidError(f"more than {MAX_FILES} files for one version", hint="pack them into an archive")
     found.sort(key=lambda source: source.path)
     problems += _clashes(found)
+    problems += [
+        _problem(source.file, f"has a name of more than {MAX_LENGTH:,} characters")
+        for source in found
+        if len(source.path) > MAX_LENGTH
+    ]
     if problems:
         raise InvalidError("these files cannot be registered", problems=problems)
     return found
@@ -98,6 +104,8 @@ def _is_acceptable(name: str, path: Path, problems: list[Problem]) -> bool:
         wrong = "has a name that is not UTF-8"
     elif "\\" in name or not name.isprintable():
         wrong = "has a name with a backslash, a control or another unprintable character"
+    elif name != name.strip():
+        wrong = "has a name that begins or ends with a space"
     if wrong:
         problems.append(_problem(path, wrong))
     return wrong is None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from gitreg.errors import InvalidError, NotFoundError
 from gitreg.git import history as git_history
 from gitreg.layout import MODELS, version_path
+from gitreg.lineage import Standing
+from gitreg.lineage import lineage as ancestors
 from gitreg.manifest import Lifecycle, Manifest, Tombstone
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version
 from gitreg.reader import Snapshot, VersionFile, deployments
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gitreg.access import Access
+    from gitreg.lineage import Ancestor
     from gitreg.objects import StoredFile
     from gitreg.reader import DeploymentRecord, LogEntry
     from gitreg.registry.facade import ModelVersion, Registry
@@ -133,34 +136,32 @@ def _row(
 
 def lineage(snapshot: Snapshot, selector: Selector, depth: int) -> LineageNode:
     """Build the tree of what a version came from."""
-    file = found(snapshot, selector)
-    return _node(snapshot, (file.manifest.model, file.manifest.version), None, depth, ())
+    root = found(snapshot, selector).manifest
+    lifecycles: dict[tuple[ModelName, Version], Lifecycle] = {}
+
+    def lookup(name: ModelName, version: Version) -> Manifest | Tombstone | None:
+        file = snapshot.find(name, version)
+        if not isinstance(file, VersionFile):
+            return file
+        lifecycles[name, version] = file.manifest.lifecycle
+        return file.manifest
+
+    return _node(ancestors(root.model, root.version, lookup, depth=depth), lifecycles)
 
 
-def _node(
-    snapshot: Snapshot,
-    key: tuple[ModelName, Version],
-    relation: str | None,
-    depth: int,
-    above: tuple[tuple[ModelName, Version], ...],
-) -> LineageNode:
-    name = f"{key[0]}@{key[1]}"
-    file = snapshot.find(*key)
-    if file is None:
-        return LineageNode(name=name, relation=relation, state="missing", parents=())
-    if isinstance(file, Tombstone):
-        return LineageNode(name=name, relation=relation, state="deleted", parents=())
-    if depth <= 0 or key in above:
-        return LineageNode(name=name, relation=relation, state="not followed further", parents=())
-    manifest = file.manifest
-    parents = [
-        _node(snapshot, (parent.model, parent.version), parent.relation, depth - 1, (*above, key))
-        for parent in manifest.parents
-    ]
-    if manifest.base:
-        parents.append(LineageNode(name=manifest.base, relation="base", state="outside the registry", parents=()))
-    state = None if manifest.lifecycle is Lifecycle.ACTIVE else str(manifest.lifecycle)
-    return LineageNode(name=name, relation=relation, state=state, parents=tuple(parents))
+def _node(ancestor: Ancestor, lifecycles: Mapping[tuple[ModelName, Version], Lifecycle]) -> LineageNode:
+    parents = [_node(parent, lifecycles) for parent in ancestor.parents]
+    if ancestor.base:
+        parents.append(LineageNode(name=ancestor.base, relation="base", state="outside the registry", parents=()))
+    lifecycle = lifecycles.get((ancestor.model, ancestor.version), Lifecycle.ACTIVE)
+    state = None if lifecycle is Lifecycle.ACTIVE else str(lifecycle)
+    if ancestor.standing is not Standing.FOUND:
+        state = str(ancestor.standing)
+    elif ancestor.repeated:
+        state = "its parents are shown above"
+    elif ancestor.cut:
+        state = "its parents are deeper than asked for"
+    return LineageNode(name=str(ancestor), relation=ancestor.relation, state=state, parents=tuple(parents))
 
 
 def status(snapshot: Snapshot, environment: EnvironmentName | None, name: ModelName | None) -> list[StatusRow]:

@@ -133,7 +133,10 @@ def values_of(file: VersionFile, row: VersionSummary, task: str | None, conditio
     """Give the values of a condition's field in one version; empty where it has none."""
     manifest, field = file.manifest, condition.field
     if field in _MAPS:
-        source = manifest.training.hyperparameters if field == "hyperparameters" else getattr(manifest, field)
+        if field == "hyperparameters":
+            source = (manifest.training.hyperparameters if manifest.training else None) or {}
+        else:
+            source = getattr(manifest, field)
         return [source[condition.key]] if condition.key in source else []
     if field in _SETS:
         return _several(manifest, row, field)
@@ -147,11 +150,13 @@ def values_of(file: VersionFile, row: VersionSummary, task: str | None, conditio
 
 
 def _several(manifest: Manifest, row: VersionSummary, field: str) -> list[object]:
-    framework = manifest.training.framework
+    training = manifest.training
+    framework = training.framework if training else None
+    datasets = training.datasets if training else ()
     return {
         "deployed": lambda: list(row.deployed),
         "alias": lambda: list(row.aliases),
-        "dataset": lambda: [dataset.name for dataset in manifest.training.datasets],
+        "dataset": lambda: [dataset.name for dataset in datasets],
         "framework": lambda: [framework.name] if framework else [],
         "digest": lambda: [str(artifact.digest) for artifact in manifest.artifacts],
         "parent": lambda: [f"{parent.model}@{parent.version}" for parent in manifest.parents],

@@ -25,6 +25,8 @@ from gitreg.settings import EnvironmentRule, Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gitreg.git import Signature
+
 DEFAULT_STORE = "file:../store"
 DEFAULT_ENVIRONMENTS = ("staging", "prod")
 _README = """# {name}
@@ -50,6 +52,7 @@ class InitRequest:
     store: str | None = None
     environments: tuple[str, ...] = ()
     source: Path | None = None
+    author: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,7 @@ def _first_state(request: InitRequest, path: Path) -> dict[str, bytes]:
     settings = _settings(request, path)
     admin = UserName(_admin(request))
     access = Access(
-        groups={}, grants=(Grant(to=(admin,), actions=(Action.ADMIN,), models=(), environments=None),), deny=()
+        groups={}, grants=(Grant(to=(admin,), actions=(Action.ADMIN,), models=(), ),), deny=()
     )
     environment = settings.environments[0].name if settings.environments else "ENVIRONMENT"
     files |= {

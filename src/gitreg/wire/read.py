@@ -47,6 +47,15 @@ def _decode(data: bytes, path: str | None) -> str:
     return text
 
 
+def _parsers_differ(text: str) -> bool:
+    """Whether libyaml might read a text otherwise than the pure parser, which then reads it on every machine.
+
+    They differ in where they put up with tabs, with ? and : inside [ ] and { }, and with # right after | and >.
+    """
+    in_flow = "?" in text and ("{" in text or "[" in text)
+    return in_flow or "\t" in text or re.search(r":[,\[\]{}]|[|>][-+0-9]*#", text) is not None
+
+
 def _place(before: str) -> Mark:
     """Count lines and columns up to here."""
     return Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
@@ -79,13 +88,14 @@ class _Reader:
         import yaml
 
         self._directives()
-        # The parsers differ in where they put up with tabs: with one in it, a file is for the stricter one everywhere.
-        fast = yaml.__with_libyaml__ and "\t" not in self._text
+        fast = yaml.__with_libyaml__ and not _parsers_differ(self._text)
         self._events = yaml.parse(self._text, Loader=yaml.CBaseLoader if fast else yaml.BaseLoader)
         try:
             return self._top()
-        except yaml.MarkedYAMLError as error:
+        except yaml.YAMLError as error:
             explain_syntax(error, self._text, self._path)
+        except ValueError as error:  # the pure parser's, for an escape beyond Unicode
+            fail(Problem("found an escape that is no character", self._path))
 
     def _directives(self) -> None:
         """Refuse all directives but `%YAML 1.2`: the parsers differ in what they make of them."""

@@ -14,9 +14,8 @@ from gitreg.config import USER_VARIABLE, Location, Where, cache_folder
 from gitreg.errors import ConflictError, DeniedError, GitregError, InvalidError, NotFoundError
 from gitreg.gate_hooks import identity
 from gitreg.gate_hooks.marks import write_marks
-from gitreg.git import Repository, checkout, refs, remote, write_commit
+from gitreg.git import Repository, checkout, refs, remote, scratch, write_commit
 from gitreg.git import history as git_history
-from gitreg.git.remote import scratch
 from gitreg.layout import MAIN
 from gitreg.names import UserName
 
@@ -86,7 +85,7 @@ class Target:
         if self.location.where is not Where.BARE:
             return self.repository
         if self._scratch is None:
-            self._scratch = scratch(self.repository.git_dir)
+            self._scratch = scratch(self.repository)
         return self._scratch
 
     # Reading
