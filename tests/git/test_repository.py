@@ -167,7 +167,6 @@ def test_a_detached_head_has_no_ref(tmp_path: Path) -> None:
 
 
 def test_a_command_past_its_time_is_killed(repository: Repository) -> None:
-    repository.run(["config", "alias.wait", "!sleep 60"])
     with pytest.raises(UnavailableError, match="took longer than"):
         repository.run(["-c", "alias.wait=!exec sleep 60", "wait"], timeout=0.2)
 

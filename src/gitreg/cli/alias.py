@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--remove", is_flag=True, help="Remove the alias.")
 @writes
 def alias(session: Session, selector: str, name: str, remove: bool, mode: Mode) -> None:
-    """Set, move or remove an alias.
+    r"""Set, move or remove an alias.
 
     \b
       gitreg alias risk/fraud-detector@1.4.0 champion

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @click.option("--reject", is_flag=True, help="Say no instead.")
 @click.option("--comment", metavar="TEXT", help="What was looked at, or what is missing.")
 @writes
-def approve(
-    session: Session, selector: str, environment: str, reject: bool, comment: str | None, mode: Mode
-) -> None:
+def approve(session: Session, selector: str, environment: str, reject: bool, comment: str | None, mode: Mode) -> None:
     """Approve or reject a version for an environment.
 
     In your own name, and for the very bytes of the manifest: when they change, the approval no longer counts.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import click
-
 from gitreg.errors import GitregError, InvalidError
 
 if TYPE_CHECKING:
+    import click
+
     from gitreg.registry import Registry
 
 VARIABLE = "_GITREG_COMPLETE"

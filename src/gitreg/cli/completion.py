@@ -10,7 +10,7 @@ from gitreg.cli.session import Session, command
 @command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(session: Session, shell: str) -> None:
-    """Print the script for your shell's completion.
+    r"""Print the script for your shell's completion.
 
     \b
       bash   echo 'eval "$(gitreg completion bash)"' >> ~/.bashrc

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -14,7 +17,6 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.errors import ConflictError, IntegrityError
-from gitreg.git.environment import sealed_environment
 from gitreg.registry.example import IDENTITY, begin, replay, steps
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class Stage:
 
     def run(self, args: Sequence[str], *, user: str, cwd: Path | None = None, refused: bool = False) -> str:
         """Show a command, run it as a user, show what it says; IntegrityError where it ends otherwise than expected."""
-        shown = " ".join(args)
+        shown = shlex.join(args)
         click.echo(click.style(f"{user}$ {shown}", fg="cyan"))
         command = [sys.executable, "-m", "gitreg", *args[1:]] if args[0] == "gitreg" else list(args)
         done = subprocess.run(
@@ -51,7 +53,8 @@ class Stage:
             stdin=subprocess.DEVNULL,
         )
         said = (done.stdout + done.stderr).rstrip()
-        click.echo("\n".join(f"  {line}" for line in said.splitlines()))
+        for line in said.splitlines():
+            click.echo(f"  {line.rstrip()}")
         if (done.returncode != 0) != refused:
             raise IntegrityError(f"`{shown}` ended with exit code {done.returncode}", hint=f"see {self.folder}")
         return said
@@ -59,7 +62,10 @@ class Stage:
     def _environment(self, user: str) -> Mapping[str, str]:
         person = {"NAME": user.capitalize(), "EMAIL": f"{user}@example.org"}
         return {
-            **sealed_environment({**os.environ}),
+            **{key: value for key, value in os.environ.items() if not key.startswith("GIT_")},
+            # The user's own aliases, hooks and signing keys are nothing to a demo.
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
             IDENTITY: user,
             "GITREG_REGISTRY": str(self.registry),
             "GITREG_CACHE": str(self.folder / "cache"),
@@ -91,7 +97,9 @@ def demo(folder: Path | None) -> None:
 
 
 def _history(stage: Stage) -> None:
-    stage.title("A bare registry with its hooks, and the first weeks of a team's work, each line a push through the gate")
+    stage.title(
+        "A bare registry with its hooks, and the first weeks of a team's work, each line a push through the gate"
+    )
     first, *rest = steps()
     begin(stage.folder, first)
     click.echo(f"  {stage.registry}  (weights: {stage.folder / 'store'})")
@@ -116,21 +124,53 @@ def _refusals(stage: Stage) -> None:
     stage.title("Alice may register her team's models, not deploy them: refused")
     clone = stage.clone("alice")
     pointer = clone / "deployments" / "prod" / f"{MODEL}.yaml"
-    pointer.write_text(pointer.read_text().replace(f"version: {GOOD}", f"version: {BAD}", 1))
+    lines = pointer.read_text().replace(f"version: {GOOD}", f"version: {BAD}", 1).splitlines(keepends=True)
+    pointer.write_text("".join(line for line in lines if not line.startswith("canary")))
     stage.run(["git", "commit", "--quiet", "-am", f"Deploy {MODEL}@{BAD} to prod"], user="alice", cwd=clone)
     stage.run(["git", "push", "--quiet", "origin", "main"], user="alice", cwd=clone, refused=True)
 
 
 def _deployments(stage: Stage) -> None:
-    stage.title("Alice registers new weights; Carol deploys an approved version to staging, then to prod")
-    weights = stage.folder / "candidate"
-    stage.run(["gitreg", "pull", f"{MODEL}@{BAD}", "-o", str(weights)], user="alice")
-    names = sorted(path.name for path in weights.iterdir() if path.suffix in {".safetensors", ".onnx"})
-    register = ["gitreg", "register", MODEL, *(f"{weights}/{name}" for name in names), "--bump", "minor"]
-    facts = ["--metric", "accuracy=0.9722", "--dataset", "digits@1.0", "--license", "Apache-2.0"]
-    stage.run([*register, *facts, "--parent", f"{MODEL}@{BAD}", "--no-code"], user="alice")
+    stage.title("Alice registers half-precision weights, made here from those of the newest version")
+    stage.run(["gitreg", "pull", f"{MODEL}@{BAD}", "-o", "candidate", "--copy"], user="alice")
+    error = halve(stage.folder / "candidate" / "model.safetensors", stage.folder / "half" / "model.safetensors")
+    register = ["gitreg", "register", MODEL, "half/model.safetensors", "--version", "1.3.0-fp16"]
+    facts = ["--metric", f"max_rounding_error={error:.3g}", "--dataset", "digits", "--license", "Apache-2.0"]
+    parent = ["--parent", f"{MODEL}@{BAD}:quantized-from", "--no-code"]
+    stage.run([*register, *facts, *parent], user="alice")
+
+    stage.title("Carol deploys an approved version to staging, then to prod")
     stage.run(["gitreg", "deploy", f"{MODEL}@{BAD}", "staging", "--reason", "Canary looks fine"], user="carol")
     stage.run(["gitreg", "promote", MODEL, "staging", "prod", "--reason", "October release"], user="carol")
+
+
+def halve(source: Path, target: Path) -> float:
+    """Round the tensors of a safetensors file to 16 bits; give the largest rounding error of any weight.
+
+    The format: https://huggingface.co/docs/safetensors, a JSON header behind its length, then the tensors.
+    """
+    data = source.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    codes = {"F32": "f", "F64": "d"}
+    body, worst = bytearray(), 0.0
+    for name, tensor in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = tensor["data_offsets"]
+        raw = data[8 + length + begin : 8 + length + end]
+        if tensor["dtype"] in codes:
+            values = [each for (each,) in struct.iter_unpack(f"<{codes[tensor['dtype']]}", raw)]
+            raw = struct.pack(f"<{len(values)}e", *values)
+            worst = max(worst, *(abs(a - b) for a, (b,) in zip(values, struct.iter_unpack("<e", raw), strict=True)))
+            tensor["dtype"] = "F16"
+        tensor["data_offsets"] = [len(body), len(body) + len(raw)]
+        body += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    target.parent.mkdir()
+    target.write_bytes(struct.pack("<Q", len(text)) + text + body)
+    return worst
 
 
 def _incident(stage: Stage) -> None:
@@ -144,14 +184,16 @@ def _incident(stage: Stage) -> None:
     commit = stage.run(["git", "log", "-1", "--format=%H", "--", pointer], user="frank", cwd=clone).strip()
     stage.run(["git", "revert", "--no-edit", commit], user="frank", cwd=clone)
     stage.run(["git", "push", "--quiet", "origin", "main"], user="frank", cwd=clone)
-    stage.run(["gitreg", "report", f"{MODEL}@{GOOD}", "prod", "--endpoint", "https://digits.example.org"], user="ci-bot")
+    stage.run(
+        ["gitreg", "report", f"{MODEL}@{GOOD}", "prod", "--endpoint", "https://digits.example.org"], user="ci-bot"
+    )
 
 
 def _questions(stage: Stage) -> None:
     stage.title("What ran, what runs, who did it")
-    shape = "--format=%(refname:short) %(contents:trailers:key=Action) %(contents:trailers:key=Actor)"
-    stage.run(["git", "for-each-ref", shape.replace("Action)", "Action,valueonly,separator=)").replace(
-        "Actor)", "Actor,valueonly,separator=)"), f"refs/tags/deploy/prod/{MODEL}/"], user="dana", cwd=stage.registry)
+    shape = "--format=%(refname:short)  %(contents:trailers:key=Action,key=Version,key=Actor,separator=%x2C )"
+    tags = ["git", "-C", "registry.git", "for-each-ref", shape, f"refs/tags/deploy/prod/{MODEL}/"]
+    stage.run(tags, user="dana")
     for args in (["status"], ["history", MODEL, "prod"], ["log", "-n", "8"], ["audit", "verify"]):
         stage.run(["gitreg", *args], user="dana")
 

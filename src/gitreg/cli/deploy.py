@@ -31,7 +31,7 @@ def deploy(
     reason: str | None,
     mode: Mode,
 ) -> None:
-    """Point an environment at a version.
+    r"""Point an environment at a version.
 
     \b
       gitreg deploy risk/fraud-detector@1.4.0 staging --reason "January retrain"

@@ -80,9 +80,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
         ctx.exit()
 
 
-@click.group(
-    "gitreg", cls=Commands, help=SUMMARY, context_settings=CONTEXT_SETTINGS, no_args_is_help=False
-)
+@click.group("gitreg", cls=Commands, help=SUMMARY, context_settings=CONTEXT_SETTINGS, no_args_is_help=False)
 @click.option("--registry", metavar="PATH|URL", help=REGISTRY.help)
 @click.option("--fetch/--no-fetch", default=None, help=FETCH.help)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help=VERSION.help)

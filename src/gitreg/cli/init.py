@@ -27,7 +27,11 @@ def init_options(function: Callable[..., None]) -> Callable[..., None]:
             help="Begin with the files of a folder, such as an export of another registry.",
         ),
         click.option(
-            "--environment", "environments", multiple=True, metavar="NAME", help="In their order; default: staging prod."
+            "--environment",
+            "environments",
+            multiple=True,
+            metavar="NAME",
+            help="In their order; default: staging prod.",
         ),
         click.option("--store", metavar="URI", help="The object store; default: file:../store."),
         click.option("--identity", metavar="SOURCE", help="What names the pusher, such as GL_USER; default: account."),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @command("lineage")
 @selector_argument
 @click.option(
-    "--depth", type=click.IntRange(1, 200), default=20, show_default=True, metavar="N", help="So many generations."
+    "--depth", type=click.IntRange(1, 32), default=20, show_default=True, metavar="N", help="So many generations."
 )
 @at_option
 def lineage(session: Session, selector: str, depth: int, at: str | None) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gitreg.cli.screen import Screen
     from gitreg.reader import LogEntry
 
+_CHANGES = 3
+
 
 @command("log")
 @click.argument("model", required=False, shell_complete=complete_model)
@@ -34,7 +36,10 @@ def log(session: Session, model: str | None, limit: int, at: str | None) -> None
 
 def _render(screen: Screen, entries: Sequence[LogEntry]) -> None:
     headers = ("TIME", "COMMIT", "AUTHOR", "SUBJECT", "CHANGES")
-    rows = [
-        (entry.time, entry.commit[:10], entry.author, entry.subject, "; ".join(entry.changes)) for entry in entries
-    ]
+    rows = [(entry.time, entry.commit[:10], entry.author, entry.subject, _few(entry.changes)) for entry in entries]
     screen.table(headers, rows)
+
+
+def _few(changes: Sequence[str]) -> str:
+    more = len(changes) - _CHANGES
+    return "; ".join([*changes[:_CHANGES], *([f"{more} more"] if more > 0 else [])])

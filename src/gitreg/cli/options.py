@@ -27,7 +27,9 @@ def writes(function: Callable[..., None]) -> Callable[..., None]:
 
     @click.option("--dry-run", is_flag=True, help="Show the change and the gate's verdict; change nothing.")
     @click.option("--propose", is_flag=True, help="Push a branch for a pull request instead of main.")
-    @click.option("--as", "user", metavar="USER", help="Your name in the registry, where this machine does not know it.")
+    @click.option(
+        "--as", "user", metavar="USER", help="Your name in the registry, where this machine does not know it."
+    )
     @functools.wraps(function)
     def wrapper(*args: object, dry_run: bool, propose: bool, user: str | None, **kwargs: object) -> None:
         from gitreg.registry import Mode

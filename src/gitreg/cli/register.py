@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 @click.option("--owner", "owners", multiple=True, metavar="USER", help="Of a new model; may be repeated.")
 @click.option("--no-code", is_flag=True, help="Do not record the commit of the checkout you stand in.")
 @writes
-def register(session: Session, mode: Mode, **flags: Any) -> None:
-    """Register a new version of a model.
+def register(session: Session, mode: Mode, **flags: Any) -> None:  # noqa: ANN401 - click's values
+    r"""Register a new version of a model.
 
     PATH is a file, or a folder whose files are named as they are in it. A FILE is JSON or YAML, or - for standard
     input; flags for single values win over it.

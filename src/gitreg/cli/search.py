@@ -14,7 +14,7 @@ from gitreg.cli.versions import render_found
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")
 @at_option
 def search(session: Session, conditions: tuple[str, ...], limit: int | None, at: str | None) -> None:
-    """Find versions by their fields.
+    r"""Find versions by their fields.
 
     A CONDITION is FIELD OPERATOR VALUE in one word, and a version must meet all of them:
 

@@ -26,8 +26,8 @@ def status(session: Session, places: tuple[str, ...], at: str | None) -> None:
 
     In all environments, or only in those and of those models that are named. DRIFT tells where the two differ.
     """
-    models = [place for place in places if "/" in place] or [None]
-    environments = [place for place in places if "/" not in place] or [None]
+    models: list[str | None] = [place for place in places if "/" in place] or [None]
+    environments: list[str | None] = [place for place in places if "/" not in place] or [None]
     with session.registry() as registry:
         rows = [row for where in environments for model in models for row in registry.status(where, model, at=at)]
         session.answer(rows, _render)

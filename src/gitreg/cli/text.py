@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+K = TypeVar("K", bound=object)
 
 # Zero-width joiners belong to emoji and to several scripts, and move nothing.
 _HARMLESS = frozenset("\u200c\u200d")
@@ -42,12 +44,11 @@ def human_size(size: int) -> str:
     """Write a number of bytes for people, in powers of 1024."""
     if size < _STEP:
         return f"{size} B"
-    value = float(size)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
+    value, units = size / _STEP, ["KiB", "MiB", "GiB", "TiB"]
+    while value >= _STEP and len(units) > 1:
         value /= _STEP
-        if value < _STEP:
-            break
-    return f"{value:.1f} {unit}"
+        units.pop(0)
+    return f"{value:.1f} {units[0]}"
 
 
 def number(value: object) -> str:
@@ -55,7 +56,12 @@ def number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else clean(value)
 
 
-def pairs(mapping: Mapping[object, object] | Mapping[str, object], limit: int | None = None) -> str:
+def signed(value: float) -> str:
+    """Write a difference with its sign."""
+    return f"{value:+.6g}"
+
+
+def pairs(mapping: Mapping[K, object], limit: int | None = None) -> str:
     """Write a mapping as `key=value key=value`, cut after `limit` pairs."""
     items = list(mapping.items())
     shown = [f"{clean(key)}={number(value)}" for key, value in items[:limit]]
@@ -78,4 +84,6 @@ def json_text(value: object) -> str:
 
 
 # DEL and the second set of controls, separators, marks of direction, halves of surrogate pairs, and invisible fillers.
-_UNSAFE = re.compile("[\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
+_UNSAFE = re.compile(
+    "[\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]"
+)

@@ -34,8 +34,8 @@ _OF_MODEL = ("task", "owners", "card")
 @click.option("--owner", "owners", multiple=True, metavar="USER", help="Model: the owners from now on; repeatable.")
 @click.option("--card", metavar="FILE", help="Model: its card, in Markdown; - is stdin.")
 @writes
-def update(session: Session, selector: str, mode: Mode, **flags: Any) -> None:
-    """Change what may change of a version or a model.
+def update(session: Session, selector: str, mode: Mode, **flags: Any) -> None:  # noqa: ANN401 - click's values
+    r"""Change what may change of a version or a model.
 
     With @ it is a version's, without @ the model's. Metrics and evaluations may be added, never rewritten; what
     identifies a version never changes.

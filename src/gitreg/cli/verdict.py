@@ -49,7 +49,11 @@ def github(violations: Sequence[Violation]) -> str:
 
 
 def _annotation(violation: Violation) -> str:
-    properties: dict[str, object] = {"file": violation.path, "line": violation.line, "title": f"gitreg {violation.code}"}
+    properties: dict[str, object] = {
+        "file": violation.path,
+        "line": violation.line,
+        "title": f"gitreg {violation.code}",
+    }
     shown = ",".join(f"{key}={_property(value)}" for key, value in properties.items() if value is not None)
     return f"::error {shown}::{_data(_explained(violation))}"
 

@@ -65,8 +65,8 @@ class Runner:
             try:
                 output, errors = process.communicate(input, timeout)
             except subprocess.TimeoutExpired as error:
+                # Its pipes are not read to their end: a child of git's may hold them open.
                 process.kill()
-                process.communicate()
                 raise UnavailableError(f"git {args[0]} took longer than {timeout:g} s") from error
             except BaseException:
                 process.kill()

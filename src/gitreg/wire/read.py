@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gitreg.errors import InvalidError, Problem
 from gitreg.wire.document import Document, Mark, Path, field_name
 from gitreg.wire.limits import MAX_BYTES, MAX_DEPTH, MAX_KEY, MAX_NODES
 from gitreg.wire.scalars import FORBIDDEN, FORBIDDEN_RAW, resolve
-from gitreg.wire.syntax import explain_syntax, fail
+from gitreg.wire.syntax import explain_syntax, refusal
 
 if TYPE_CHECKING:
     import yaml
@@ -32,18 +32,21 @@ def load_plain(data: bytes, path: str | None = None) -> dict[str, Any]:
 def _decode(data: bytes, path: str | None) -> str:
     """Check size and characters, before any parser sees them."""
     if len(data) > MAX_BYTES:
-        fail(Problem(f"the file has {len(data):,} bytes, and {MAX_BYTES:,} are allowed", path))
+        raise refusal(Problem(f"the file has {len(data):,} bytes, and {MAX_BYTES:,} are allowed", path))
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"} or b"\0" in data[:4]:
-        fail(Problem("the file is UTF-16 or UTF-32", path, 1, 1), "save it as UTF-8")
+        raise refusal(Problem("the file is UTF-16 or UTF-32", path, 1, 1), "save it as UTF-8")
     if data.startswith(b"\xef\xbb\xbf"):
-        fail(Problem("the file begins with a byte order mark", path, 1, 1), "save it as UTF-8 without BOM")
+        raise refusal(Problem("the file begins with a byte order mark", path, 1, 1), "save it as UTF-8 without BOM")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        mark = _place(data[: error.start].decode())
-        fail(Problem(f"the byte 0x{data[error.start]:02x} is not UTF-8", path, *mark), "save the file as UTF-8")
+        problem = Problem(
+            f"the byte 0x{data[error.start]:02x} is not UTF-8", path, *_place(data[: error.start].decode())
+        )
+        raise refusal(problem, "save the file as UTF-8") from error
     if found := re.search(FORBIDDEN_RAW, text):
-        fail(Problem(f"found {_character(found[0])}", path, *_place(text[: found.start()])), _way_out(found[0]))
+        problem = Problem(f"found {_character(found[0])}", path, *_place(text[: found.start()]))
+        raise refusal(problem, _way_out(found[0]))
     return text
 
 
@@ -93,9 +96,9 @@ class _Reader:
         try:
             return self._top()
         except yaml.YAMLError as error:
-            explain_syntax(error, self._text, self._path)
+            raise explain_syntax(error, self._text, self._path) from error
         except ValueError as error:  # the pure parser's, for an escape beyond Unicode
-            fail(Problem("found an escape that is no character", self._path))
+            raise refusal(Problem("found an escape that is no character", self._path), "leave it out") from error
 
     def _directives(self) -> None:
         """Refuse all directives but `%YAML 1.2`: the parsers differ in what they make of them."""
@@ -105,7 +108,8 @@ class _Reader:
             if line.startswith("%"):
                 if not re.fullmatch(r"%YAML 1\.2 *\r?", line):
                     message = f"found the directive {line[:40].strip()!r}"
-                    fail(Problem(message, self._path, number, 1), "leave the line out; gitreg reads YAML 1.2")
+                    problem = Problem(message, self._path, number, 1)
+                    raise refusal(problem, "leave the line out; gitreg reads YAML 1.2")
             elif line.strip() and not line.lstrip().startswith("#"):
                 return
 
@@ -115,16 +119,16 @@ class _Reader:
         next(self._events)
         event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
-            self._fail(event, (), "the file is empty", "fields are written as `name: value`")
+            raise self._refusal(event, (), "the file is empty", "fields are written as `name: value`")
         event = next(self._events)
         if not isinstance(event, yaml.MappingStartEvent):
-            self._fail(event, (), f"found {_kind(event)}, want fields", "they are written as `name: value`")
+            raise self._refusal(event, (), f"found {_kind(event)}, want fields", "they are written as `name: value`")
         self.marks[()] = _mark(event)
         value = self._node(event, (), 0)
         next(self._events)
         event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
-            self._fail(event, (), "a second document begins here", "a file holds one")
+            raise self._refusal(event, (), "a second document begins here", "a file holds one")
         return cast("dict[str, Any]", value)
 
     def _node(self, event: yaml.Event, path: Path, depth: int) -> object:
@@ -134,9 +138,11 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
         if isinstance(event, yaml.AliasEvent):
-            self._fail(event, path, f"found the alias *{event.anchor}", "write the value out again")
+            raise self._refusal(event, path, f"found the alias *{event.anchor}", "write the value out again")
         if depth == MAX_DEPTH:
-            self._fail(event, path, f"lists and mappings lie more than {MAX_DEPTH} deep in each other", "flatten them")
+            raise self._refusal(
+                event, path, f"lists and mappings lie more than {MAX_DEPTH} deep in each other", "flatten them"
+            )
         if isinstance(event, yaml.MappingStartEvent):
             self._plain_tag(event, path, "map")
             return self._mapping(path, depth + 1)
@@ -147,7 +153,7 @@ class _Reader:
     def _count(self, event: yaml.Event, path: Path) -> None:
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            self._fail(event, path, f"the file holds more than {MAX_NODES:,} keys and values")
+            raise self._refusal(event, path, f"the file holds more than {MAX_NODES:,} keys and values")
 
     def _mapping(self, path: Path, depth: int) -> dict[str, object]:
         import yaml
@@ -159,7 +165,9 @@ class _Reader:
             here = (*path, key)
             if key in value:
                 first = self.marks[here].line
-                self._fail(event, path, f"the key {key!r} stands here twice, first in line {first}", "leave one out")
+                raise self._refusal(
+                    event, path, f"the key {key!r} stands here twice, first in line {first}", "leave one out"
+                )
             self.marks[here] = _mark(event)
             value[key] = self._node(next(self._events), here, depth)
         return value
@@ -179,17 +187,21 @@ class _Reader:
         import yaml
 
         if isinstance(event, yaml.AliasEvent):
-            self._fail(event, path, f"found the alias *{event.anchor} as a key", "write the key out")
+            raise self._refusal(event, path, f"found the alias *{event.anchor} as a key", "write the key out")
         if not isinstance(event, yaml.ScalarEvent):
-            self._fail(event, path, f"found {_kind(event)} as a key", "keys are text")
+            raise self._refusal(event, path, f"found {_kind(event)} as a key", "keys are text")
         if event.value == "<<" and not event.style:
-            self._fail(event, path, "found the merge key <<", "write the fields out")
+            raise self._refusal(event, path, "found the merge key <<", "write the fields out")
         key = self._scalar(event, path)
         if not isinstance(key, str):
             shown = event.value or "an empty word"
-            self._fail(event, path, f"found {shown} as a key, which is not text", f'write it in quotes: "{event.value}"')
+            raise self._refusal(
+                event, path, f"found {shown} as a key, which is not text", f'write it in quotes: "{event.value}"'
+            )
         if len(key) > MAX_KEY:
-            self._fail(event, path, f"the key {key[:20]!r}… has {len(key)} characters, and {MAX_KEY} are allowed")
+            raise self._refusal(
+                event, path, f"the key {key[:20]!r}… has {len(key)} characters, and {MAX_KEY} are allowed"
+            )
         return key
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> str | float | bool | None:
@@ -209,7 +221,7 @@ class _Reader:
         try:
             return resolve(event.value)
         except InvalidError as error:
-            self._fail(event, path, error.message, error.hint)
+            raise self._refusal(event, path, error.message, error.hint) from error
 
     def _tagged(self, event: yaml.ScalarEvent, path: Path) -> str | float | bool | None:
         """Read a scalar with a tag, which may say what it is but may not make it something else."""
@@ -222,30 +234,32 @@ class _Reader:
         if name == "float" and type(value) is int:
             return float(value)
         if _TYPES.get(name) is not type(value):
-            self._fail(event, path, f"{event.value[:40]!r} is no !!{name}", "leave the tag out")
+            raise self._refusal(event, path, f"{event.value[:40]!r} is no !!{name}", "leave the tag out")
         return value
 
     def _plain_tag(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent, path: Path, want: str) -> None:
         self._no_anchor(event, path)
         if event.tag is not None and self._core_tag(event, path) != want:
-            self._fail(event, path, f"{_kind(event)} cannot be a {event.tag}", "leave the tag out")
+            raise self._refusal(event, path, f"{_kind(event)} cannot be a {event.tag}", "leave the tag out")
 
     def _core_tag(self, event: yaml.NodeEvent, path: Path) -> str:
         tag = cast("str", event.tag)
         if not tag.startswith(_CORE) or tag.removeprefix(_CORE) not in {*_TYPES, "str", "map", "seq"}:
-            self._fail(event, path, f"found the tag {tag[:60]!r}", "leave the tag out")
+            raise self._refusal(event, path, f"found the tag {tag[:60]!r}", "leave the tag out")
         return tag.removeprefix(_CORE)
 
     def _no_anchor(self, event: yaml.NodeEvent, path: Path) -> None:
         if event.anchor is not None:
-            self._fail(event, path, f"found the anchor &{event.anchor}", "leave it out, and write values where they go")
+            raise self._refusal(
+                event, path, f"found the anchor &{event.anchor}", "leave it out, and write values where they go"
+            )
 
     def _check_escapes(self, event: yaml.ScalarEvent, path: Path) -> None:
         if event.style == '"' and (found := re.search(FORBIDDEN, event.value)):
-            self._fail(event, path, f"the text holds {_character(found[0])}", "leave it out")
+            raise self._refusal(event, path, f"the text holds {_character(found[0])}", "leave it out")
 
-    def _fail(self, event: yaml.Event, path: Path, message: str, hint: str | None = None) -> NoReturn:
-        fail(Problem(message, self._path, *_mark(event), field_name(path) or None), hint)
+    def _refusal(self, event: yaml.Event, path: Path, message: str, hint: str | None = None) -> InvalidError:
+        return refusal(Problem(message, self._path, *_mark(event), field_name(path) or None), hint)
 
 
 def _mark(event: yaml.Event) -> Mark:

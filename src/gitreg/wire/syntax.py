@@ -2,59 +2,81 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from gitreg.errors import InvalidError, Problem
 
 if TYPE_CHECKING:
     import yaml
 
-# What libyaml and the pure parser say, in part; what it mostly means; what to do.
+_INDENT: Final = ("the indentation does not fit the lines above", "indent what belongs together alike")
+_ESCAPE: Final = ("found an unknown escape", "write \\\\ for a backslash, or use single quotes")
+_UNICODE: Final = ("found an escape that is no character", "write the character itself")
+_QUOTE: Final = ("a quote that opened here is never closed", "close it")
+_LATER: Final = ("found something after the end of the fields", "indent it as the other fields are, or quote it")
+
+# Parts of what libyaml and the pure parser say, what they mostly mean, and what to do. The first that fits is taken.
 _MEANINGS: Final = (
-    ("mapping values are not allowed", "found ': ' where no field can begin", "put text that holds ': ' in quotes"),
-    ("could not find expected ':'", "a field wants a ':' and a space after its name", "write it as `name: value`"),
-    ("unknown escape", "found an unknown escape after a backslash", "write \\\\ for a backslash, or use single quotes"),
-    ("expected escape sequence", "found a broken escape", "write \\\\ for a backslash, or use single quotes"),
-    ("unexpected end of stream", "text opened with a quote is never closed", "close the quote"),
-    ("expected ',' or ']'", "a list that opened with [ wants a comma or ] here", "close it"),
-    ("expected ',' or '}'", "a mapping that opened with { wants a comma or } here", "close it"),
-    ("block end", "the indentation does not fit the lines above", "indent what belongs together alike"),
-    ("expected key", "the indentation does not fit the lines above", "indent what belongs together alike"),
-    ("expected '-' indicator", "the indentation does not fit the lines above", "indent what belongs together alike"),
+    ("mapping values are not allowed", ("found ': ' where no field can begin", "put text that holds ': ' in quotes")),
+    ("sequence entries are not allowed", ("found '- ' where no list can begin", "begin the list on a line of its own")),
+    ("mapping keys are not allowed", ("found '? ' where no field can begin", "put text that begins with ? in quotes")),
+    ("expected ':'", ("a field wants a ':' and a space after its name", "write it as `name: value`")),
+    ("unexpected ':'", ("found ':' without a space after it inside [ ] or { }", "add the space, or quote the text")),
+    ("invalid Unicode", _UNICODE),
+    ("unknown escape", _ESCAPE),
+    ("hexdecimal", _ESCAPE),
+    ("hexadecimal", _ESCAPE),
+    ("quoted scalar found unexpected", _QUOTE),
+    (
+        "or ']'",
+        ("a list that opened with [ wants a comma or ] here", "close it, and quote text that holds [ ] { } ? ,"),
+    ),
+    (
+        "or '}'",
+        ("fields that opened with { want a comma or } here", "close them, and quote text that holds [ ] { } ? ,"),
+    ),
+    ("scanning a block scalar", ("text begins right after | or >", "begin it on the next line, indented")),
+    ("an alias", ("found a * that begins an alias", "put text that begins with * in quotes")),
+    ("an anchor", ("found a & that begins an anchor", "put text that begins with & in quotes")),
+    ("a tag", ("found a ! that begins a tag", "put text that begins with ! in quotes")),
+    ("a directive", ("found a % that begins a directive", "put text that begins with % in quotes, or indent it")),
+    ("block end", _INDENT),
+    ("expected key", _INDENT),
+    ("'-' indicator", _INDENT),
+    ("document start", _LATER),
+    ("node content", ("found no value where one has to be", "put text that begins with , ] } - or ? in quotes")),
 )
 
 
-def fail(problem: Problem, hint: str | None = None) -> NoReturn:
-    """Raise one problem, with its way out."""
+def refusal(problem: Problem, hint: str | None = None) -> InvalidError:
+    """Make the error for one problem, with its way out."""
     if hint:
         problem = Problem(f"{problem.message}; {hint}", problem.path, problem.line, problem.column, problem.field)
-    raise InvalidError(f"{problem.path or 'the text'} cannot be read", problems=[problem])
+    return InvalidError(f"{problem.path or 'the text'} cannot be read", problems=[problem])
 
 
-def explain_syntax(error: yaml.MarkedYAMLError, text: str, path: str | None) -> NoReturn:
-    """Raise what a parser found, in words that tell what to do."""
-    words = f"{error.context or ''} {error.problem or ''}"
-    mark = error.problem_mark or error.context_mark
+def explain_syntax(error: yaml.YAMLError, text: str, path: str | None) -> InvalidError:
+    """Put what a parser found into words that tell what to do."""
+    words = " ".join(filter(None, (getattr(error, "context", None), getattr(error, "problem", None))))
+    explained = _explanation(words)
+    opened = explained is _QUOTE and getattr(error, "context_mark", None)
+    mark = opened or getattr(error, "problem_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    message, hint = _explanation(words, _character_at(text, line, column))
-    if "quoted scalar" in words and "end of stream" in words and error.context_mark:
-        line, column = error.context_mark.line + 1, error.context_mark.column + 1
-    raise_from = Problem(message, path, line, column)
-    fail(raise_from, hint)
+    if "cannot start any token" in words:
+        explained = _first_character(_character_at(text, line, column))
+    message, way_out = explained or (words or str(error), "put text with special characters in quotes")
+    return refusal(Problem(message, path, line, column), way_out)
+
+
+def _explanation(words: str) -> tuple[str, str] | None:
+    return next((explained for part, explained in _MEANINGS if part in words), None)
 
 
 def _character_at(text: str, line: int, column: int) -> str:
-    lines = text.split("\n", line)
-    return lines[line - 1][column - 1 : column] if line <= len(lines) else ""
+    return text.split("\n", line)[line - 1][column - 1 : column]
 
 
-def _explanation(words: str, found: str) -> tuple[str, str]:
-    """Choose the words for a parser's complaint and the character it stands at."""
-    if found == "\t" and "scanning" in words:
+def _first_character(character: str) -> tuple[str, str]:
+    if character == "\t":
         return "found a tab", "indent and separate with spaces"
-    if "cannot start any token" in words:
-        return f"text cannot begin with {found!r}", "put it in quotes"
-    for part, meaning, way_out in _MEANINGS:
-        if part in words:
-            return meaning, way_out
-    return words.strip(), "check the indentation, and that quotes and brackets are closed"
+    return f"text cannot begin with {character!r}", "put it in quotes"

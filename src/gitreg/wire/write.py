@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Final
 
 from gitreg.errors import InvalidError
 from gitreg.wire.limits import MAX_BYTES, MAX_DEPTH, MAX_INTEGER, MAX_KEY, MAX_NODES, MIN_INTEGER
-from gitreg.wire.scalars import FORBIDDEN, means_itself
+from gitreg.wire.scalars import FORBIDDEN, FORBIDDEN_RAW, means_itself
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STEP: Final = "  "
-# Ranges that every reader shows as they are, spelled out, because what Python finds printable grows by the year.
+# What may stand without quotes, spelled out, because what Python finds printable grows by the year.
 _SHOWN: Final = (
     "[\x20-\x7e\xa1-\xac\xae-\u167f\u1681-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\u2fff\u3001-\ud7ff"
-    "\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    "\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]+"
 )
 _UNSAFE: Final = r"[-?:,\[\]{}#&*!|>'\"%@`]|.*(?:: | #|[: ]\Z)| |\.\.\."
-# Escaped in quotes: what YAML 1.1 breaks lines at, what cannot be seen, what turns the order of letters on the screen.
-_ESCAPED: Final = '[\x00-\x1f"\\\\\x7f-\xa0\xad\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]'
+# What is escaped: controls, what YAML 1.1 breaks lines at, what cannot be seen, what turns the order of letters.
+_HIDDEN: Final = r"\x00-\x1f\x7f-\x9f\xad\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff"
+_LINE: Final = f"(?! )[^{_HIDDEN}]+(?<! )"  # of a literal block
 _SHORT: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
 
@@ -35,12 +36,18 @@ def dump(value: Mapping[str, object], *, header: str | None = None) -> bytes:
     if not isinstance(value, Mapping):
         raise InvalidError(f"found a {type(value).__name__}, want fields")
     writer = _Writer()
-    lines = [f"# {line}".rstrip() for line in header.splitlines()] if header else []
+    lines = [f"# {_comment(line)}".rstrip() for line in header.splitlines()] if header else []
     lines += writer.block(value, "", 1) if value else ["{}"]
     data = ("\n".join(lines) + "\n").encode()
     if len(data) > MAX_BYTES:
         raise InvalidError(f"the file would have {len(data):,} bytes, and {MAX_BYTES:,} are allowed")
     return data
+
+
+def _comment(line: str) -> str:
+    if found := re.search(FORBIDDEN_RAW, line):
+        raise InvalidError(f"a comment holds the character U+{ord(found[0]):04X}", hint="leave it out")
+    return line
 
 
 class _Writer:
@@ -49,7 +56,9 @@ class _Writer:
     def __init__(self) -> None:
         self._nodes = 1
 
-    def block(self, value: Mapping[str, object] | list[object] | tuple[object, ...], pad: str, depth: int) -> Iterator[str]:
+    def block(
+        self, value: Mapping[str, object] | list[object] | tuple[object, ...], pad: str, depth: int
+    ) -> Iterator[str]:
         """Write a mapping or a list that is not empty, a line at a time."""
         if depth > MAX_DEPTH:
             raise InvalidError(f"lists and mappings lie more than {MAX_DEPTH} deep in each other", hint="flatten them")
@@ -127,11 +136,11 @@ def _float(value: float) -> str:
 def _text(text: str) -> str:
     """Write text without quotes where every reader takes it for that very text, otherwise in double quotes."""
     text = str.__str__(text)
-    if means_itself(text) and re.fullmatch(f"{_SHOWN}+", text) and not re.match(_UNSAFE, text):
+    if means_itself(text) and re.fullmatch(_SHOWN, text) and not re.match(_UNSAFE, text):
         return text
     if found := re.search(FORBIDDEN, text):
         raise InvalidError(f"text holds the control character U+{ord(found[0]):04X}", hint="leave it out")
-    return '"' + re.sub(_ESCAPED, _escape, text) + '"'
+    return '"' + re.sub(rf'["\\{_HIDDEN}]', _escape, text) + '"'
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -143,7 +152,7 @@ def _is_literal(text: str) -> bool:
     if "\n" not in text or text.endswith("\n\n"):
         return False
     lines = text.removesuffix("\n").split("\n")
-    return lines[0] != "" and all(line == "" or re.fullmatch(rf"(?! ){_SHOWN}+(?<! )", line) for line in lines)
+    return lines[0] != "" and all(line == "" or re.fullmatch(_LINE, line) for line in lines)
 
 
 def _literal(text: str, pad: str) -> str:

@@ -1,0 +1,88 @@
+"""`gitreg diff`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gitreg.cli.options import at_option, selector_argument
+from gitreg.cli.session import Session, command
+from gitreg.cli.text import human_size, number, pairs, signed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitreg.cli.screen import Screen
+    from gitreg.manifest import FieldDiff, ManifestDiff, MetricDiff
+
+
+@command("diff")
+@selector_argument
+@click.argument("other", metavar="[MODEL]@VERSION")
+@at_option
+def diff(session: Session, selector: str, other: str, at: str | None) -> None:
+    r"""Compare two versions.
+
+    Metrics with their change, and the parameters, data sets, artifacts and other fields that differ:
+
+    \b
+      gitreg diff risk/fraud-detector@prod @1.5.0
+    """
+    with session.registry() as registry:
+        session.answer(registry.diff(selector, _whole(selector, other), at=at), _render)
+
+
+def _whole(selector: str, other: str) -> str:
+    """Complete the second selector, which may leave the model out."""
+    if "/" in other:
+        return other
+    return f"{selector.partition('@')[0]}@{other.removeprefix('@')}"
+
+
+def _render(screen: Screen, found: ManifestDiff) -> None:
+    screen.line(f"{found.left} → {found.right}", "bold")
+    if found.metrics:
+        screen.heading("Metrics")
+        headers = ("METRIC", "LEFT", "RIGHT", "DELTA")
+        screen.table(headers, [_metric(each) for each in found.metrics], right={"LEFT", "RIGHT", "DELTA"})
+    sections = {
+        "Hyperparameters": found.hyperparameters,
+        "Data sets": found.datasets,
+        "Artifacts": found.artifacts,
+        "Other fields": found.fields,
+    }
+    for title, fields in sections.items():
+        _fields(screen, title, fields)
+    if not any(sections.values()):
+        screen.line()
+        screen.line("nothing else differs")
+
+
+def _metric(each: MetricDiff) -> tuple[object, ...]:
+    name = f"{each.name} on {each.dataset}" if each.dataset else each.name
+    sides = (None if value is None else number(value) for value in (each.left, each.right))
+    return name, *sides, None if each.delta is None else signed(each.delta)
+
+
+def _fields(screen: Screen, title: str, fields: Sequence[FieldDiff]) -> None:
+    if fields:
+        screen.heading(title)
+        screen.table(("NAME", "LEFT", "RIGHT"), [(each.name, _value(each.left), _value(each.right)) for each in fields])
+
+
+def _value(value: object) -> str | None:
+    """Write one side on one line: digests short, sizes readable, mappings as pairs."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return pairs({key: _member(str(key), item) for key, item in value.items() if key not in {"path", "name"}})
+    if isinstance(value, list):
+        return ", ".join(_value(item) or "" for item in value)
+    return number(value)
+
+
+def _member(key: str, value: object) -> object:
+    if key == "digest":
+        return str(value).removeprefix("sha256:")[:12]
+    return human_size(value).replace(" ", "") if key == "size" and isinstance(value, int) else value
