@@ -86,12 +86,14 @@ def _misused(error: click.ClickException, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     from gitreg.cli.text import one_line
 
-    path = context.command_path if context else "gitreg"
-    message, hint = one_line(error.format_message()).rstrip("."), f"`{path} --help` says how it is used"
+    message = one_line(error.format_message()).rstrip(".")
+    hint = None
+    if not message.endswith("?"):  # it says already what may have been meant
+        hint = f"`{context.command_path if context else 'gitreg'} --help` says how it is used"
     if as_json:
         _report("UsageError", message, hint, ())
     else:
-        click.echo(f"gitreg: {message}; {hint}", err=True)
+        click.echo(f"gitreg: {message}; {hint}" if hint else f"gitreg: {message}", err=True)
     return error.exit_code
 
 

@@ -45,8 +45,8 @@ class Commands(click.Group):
         if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         near = _near(name)
-        hint = f"did you mean {' or '.join(near)}?" if near else "`gitreg --help` lists them"
-        raise click.UsageError(f"there is no command {name!r}; {hint}")
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
 
     def get_help(self, ctx: click.Context) -> str:  # noqa: ARG002 - click's signature
         """Write the help from the tables, without importing any command."""

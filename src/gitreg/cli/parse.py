@@ -120,12 +120,13 @@ def list_file(name: str | None, flag: str) -> tuple[Mapping[str, object], ...]:
     """Read a JSON or YAML file that holds a list of mappings, bare or as the one value of a mapping."""
     if name is None:
         return ()
-    value = _load(name, flag)
     key = flag.removeprefix("--")
+    hint = f"write `{key}:` and a list below it, or a list in JSON"
+    value = _load(name, flag, hint)
     if isinstance(value, dict) and list(value) == [key]:
         value = value[key]
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise InvalidError(f"{flag} {name} is not a list of mappings", hint=f"write `{key}:` and a list below it")
+        raise InvalidError(f"{flag} {name} is not a list of mappings", hint=hint)
     return tuple(value)
 
 
@@ -161,7 +162,7 @@ def _bytes(name: str, flag: str) -> bytes:
     return data
 
 
-def _load(name: str, flag: str) -> object:
+def _load(name: str, flag: str, hint: str | None = None) -> object:
     data = _bytes(name, flag)
     shown = "stdin" if name == "-" else name
     if name.lower().endswith(".json") or data.lstrip()[:1] in {b"{", b"["}:
@@ -171,7 +172,7 @@ def _load(name: str, flag: str) -> object:
     try:
         return load_plain(data, shown)
     except GitregError as error:
-        raise InvalidError(f"{flag}: {error.message}", hint=error.hint, problems=error.problems) from error
+        raise InvalidError(f"{flag}: {error.message}", hint=error.hint or hint, problems=error.problems) from error
 
 
 def _json(data: bytes, where: str) -> object:

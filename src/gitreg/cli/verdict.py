@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from gitreg.gate import Violation
 
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_INFORMATION = "https://pypi.org/project/gitreg/"
 
 
 def text(violations: Sequence[Violation]) -> str:
@@ -82,7 +81,6 @@ def sarif(violations: Sequence[Violation]) -> str:
     driver = {
         "name": "gitreg",
         "version": __version__,
-        "informationUri": _INFORMATION,
         "rules": [{"id": code, "shortDescription": {"text": code.replace("-", " ")}} for code in codes],
     }
     results = [_sarif_result(violation, codes) for violation in violations]

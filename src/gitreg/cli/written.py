@@ -61,6 +61,9 @@ def _render(screen: Screen, written: Written, registry: Registry) -> None:
 def done(subject: str) -> str:
     """Turn a commit's subject into what was done: `Deploy x@1.0.0 to prod` into `deployed x@1.0.0 to prod`."""
     verb, _, rest = subject.partition(" ")
+    words = rest.split(" ")
+    if len(words) == len(("model", "version")) and "/" in words[0]:
+        rest = "@".join(words)
     return f"{_DONE[verb]} {rest}" if verb in _DONE else subject
 
 

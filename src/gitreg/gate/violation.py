@@ -106,10 +106,16 @@ def refusal(violations: Sequence[Violation], headline: str = "refused") -> Gitre
     )
 
 
+def codes_of(lines: Iterable[str]) -> set[Code]:
+    """Find the codes in what a hook printed."""
+    matches = (_CODE.match(line.strip()) for line in lines)
+    return {Code(match[1]) for match in matches if match and match[1] in set(Code)}
+
+
 def refusal_of_text(lines: Iterable[str], headline: str = "the registry refused the push") -> GitregError:
     """Make the error from what a hook printed on the other side of the wire."""
     found = [line.strip() for line in lines if line.strip()]
-    codes = {Code(match[1]) for line in found if (match := _CODE.match(line)) and match[1] in set(Code)}
+    codes = codes_of(found)
     shown = [line for line in found if _CODE.match(line)] or found
     return _class_of(codes)(headline, problems=[Problem(line) for line in shown])
 

@@ -63,7 +63,7 @@ def check(kind: Kind, document: Document) -> None:
 
 
 @cache
-def _decider(kind: Kind) -> Callable[[object], bool]:
+def _decider(kind: Kind) -> Callable[[Any], bool]:
     try:
         from jsonschema_rs import Draft202012Validator
     except ImportError:  # no wheel for this machine

@@ -23,19 +23,16 @@ def plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
         return value
     if isinstance(value, Enum):
         return plain(value.value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, (Digest, ModelName, Version)):
-        return str(value)
+    if isinstance(value, (str, Digest, ModelName, Version)):
+        return str.__str__(value) if isinstance(value, str) else str(value)
     if is_dataclass(value) and not isinstance(value, type):
         named = ((field.name, getattr(value, field.name)) for field in fields(value))
         return {name: plain(item) for name, item in named if item is not None}
     if isinstance(value, Mapping):
         return {_key(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (set, frozenset)):
-        return sorted(map(plain, value))
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = [plain(item) for item in value]
+        return items if isinstance(value, (list, tuple)) else sorted(items)
     return _scalar(value)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import yaml
 
 _CORE: Final = "tag:yaml.org,2002:"
-_TYPES: Final = {"null": type(None), "bool": bool, "int": int, "float": float}
+_TAGS: Final[dict[type, str]] = {type(None): "null", bool: "bool", int: "int", float: "float"}
 
 
 def load(data: bytes, path: str | None = None) -> Document:
@@ -233,18 +233,18 @@ class _Reader:
         self.sources[path] = event.value
         if name == "float" and type(value) is int:
             return float(value)
-        if _TYPES.get(name) is not type(value):
+        if _TAGS.get(type(value)) != name:
             raise self._refusal(event, path, f"{event.value[:40]!r} is no !!{name}", "leave the tag out")
         return value
 
-    def _plain_tag(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent, path: Path, want: str) -> None:
+    def _plain_tag(self, event: yaml.CollectionStartEvent, path: Path, want: str) -> None:
         self._no_anchor(event, path)
         if event.tag is not None and self._core_tag(event, path) != want:
             raise self._refusal(event, path, f"{_kind(event)} cannot be a {event.tag}", "leave the tag out")
 
-    def _core_tag(self, event: yaml.NodeEvent, path: Path) -> str:
-        tag = cast("str", event.tag)
-        if not tag.startswith(_CORE) or tag.removeprefix(_CORE) not in {*_TYPES, "str", "map", "seq"}:
+    def _core_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, path: Path) -> str:
+        tag = event.tag or ""
+        if not tag.startswith(_CORE) or tag.removeprefix(_CORE) not in {*_TAGS.values(), "str", "map", "seq"}:
             raise self._refusal(event, path, f"found the tag {tag[:60]!r}", "leave the tag out")
         return tag.removeprefix(_CORE)
 
@@ -263,7 +263,8 @@ class _Reader:
 
 
 def _mark(event: yaml.Event) -> Mark:
-    return Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+    start = cast("yaml.Mark", event.start_mark)
+    return Mark(start.line + 1, start.column + 1)
 
 
 def _kind(event: yaml.Event) -> str:

@@ -9,7 +9,7 @@ from gitreg.errors import InvalidError
 from gitreg.wire.limits import MAX_INTEGER, MAX_NUMBER, MIN_INTEGER
 
 # https://yaml.org/spec/1.2.2/#103-core-schema
-_WORDS: Final = {word: None for word in ("", "~", "null", "Null", "NULL")} | {
+_WORDS: Final = dict.fromkeys(("", "~", "null", "Null", "NULL")) | {
     "true": True,
     "True": True,
     "TRUE": True,
@@ -27,7 +27,7 @@ _NOT_FINITE: Final = frozenset(
 _BASES: Final = {1: 10, 2: 8, 3: 16}
 
 # Words that YAML 1.1 reads as something else: https://yaml.org/type/. Ruby's commas are in as well.
-_WORDS_1_1: Final = frozenset("y yes n no on off true false null ~ << =".split())
+_WORDS_1_1: Final = frozenset(["y", "yes", "n", "no", "on", "off", "true", "false", "null", "~", "<<", "="])
 _NUMBER_1_1: Final = (
     r"[-+]?[0-9][0-9_,]*|[-+]?0[xX][0-9a-fA-F_,]+|[-+]?0[oO]?[0-7_,]+|[-+]?0[bB][01_,]+"
     r"|[-+]?(?:[0-9][0-9_,]*)?\.[0-9_,]*(?:[eE][-+]?[0-9]*)?|[-+]?[0-9][0-9_,]*[eE][-+]?[0-9]*"

@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 from gitreg.config import USER_VARIABLE, Location, Where, cache_folder
 from gitreg.errors import ConflictError, DeniedError, GitregError, InvalidError, NotFoundError
+from gitreg.gate import Code
+from gitreg.gate.violation import codes_of
 from gitreg.gate_hooks import identity
 from gitreg.gate_hooks.marks import write_marks
 from gitreg.git import Repository, checkout, refs, remote, scratch, write_commit
@@ -146,7 +148,7 @@ class Target:
         result = remote.push(self.commit_repository, self.url, {ref: (old, oid)})
         if result.accepted:
             return []
-        if result.stale:
+        if result.stale or codes_of(result.message.splitlines()) == {Code.REF_STALE}:
             return None
         return result.message.splitlines() or ["refused without a reason"]
 
