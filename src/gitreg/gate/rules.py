@@ -360,9 +360,10 @@ def _environment(case: Case, change: Change) -> EnvironmentRule | Violation:
 
 
 def _pointer(case: Case, change: Change) -> Iterator[Violation]:
-    _, after = change.pointer
+    before, after = change.pointer
     if after is None:
         return
+    running = {before.version, before.canary_version} if before else set()
     yield from _mismatch(change, environment=after.environment, model=after.model)
     rule = _environment(case, change)
     if isinstance(rule, Violation):
@@ -374,8 +375,8 @@ def _pointer(case: Case, change: Change) -> Iterator[Violation]:
             continue
         fits = list(_runnable(case, change, field, version))
         yield from fits
-        if case.transition and not fits:
-            yield from _gates(case, change, rule, field, version, restores=restores)
+        if case.transition and not fits and version != getattr(before, field, None):
+            yield from _gates(case, change, rule, field, version, met=restores or version in running)
 
 
 def _runnable(case: Case, change: Change, field: str, version: Version) -> Iterator[Violation]:
@@ -397,12 +398,12 @@ def _gates(  # noqa: PLR0913 - one place in one commit, by one rule
     field: str,
     version: Version,
     *,
-    restores: bool,
+    met: bool,
 ) -> Iterator[Violation]:
     """Judge order and approvals.
 
-    A pointer that goes back to an earlier state met both when it first got there; only a rejection that stands now
-    holds it up (docs/adr/0010).
+    Both were met already by a pointer that goes back to an earlier state, and by a version that runs here as the other
+    half of a canary; only a rejection that stands now holds those up (docs/adr/0007).
     """
     model = cast("ModelName", change.place.model)
     verdicts = list(_verdicts(case, change, rule, version))
@@ -414,7 +415,7 @@ def _gates(  # noqa: PLR0913 - one place in one commit, by one rule
             f"{model}@{version} is rejected for {rule.name} by {', '.join(rejected)}",
             field=field,
         )
-    if restores:
+    if met:
         return
     if rule.after is not None and not _runs(case.after, rule.after, model, version):
         yield _at(

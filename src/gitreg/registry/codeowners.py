@@ -4,55 +4,82 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitreg.access import Action, effective_admins, known_users
+from gitreg.access import GROUP, Action, effective_admins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gitreg.access import Access
+    from gitreg.access import Access, Grant
 
-HEADER = (
-    "# Generated from access.yaml by `gitreg access codeowners`; change the rules there, then run it again.\n"
-    "# Users are written as the forge's own names: @user.\n"
-)
+HEADER = """\
+# Generated from access.yaml by `gitreg access codeowners`. Change access.yaml and generate it again.
+# The last line that matches a file names its owners; whoever owns it may not review a change of their own.
+"""
+_WRITING = frozenset({Action.REGISTER, Action.UPDATE})
+_DEPLOYING = frozenset({Action.DEPLOY, Action.ROLLBACK})
+_WIDTH = 23
 
 
 def codeowners(access: Access) -> str:
-    """Give the file: admins own everything, those who may register or update own their models, and so on.
+    """Give the file. Of several matching lines a forge takes the last, so the general ones come first.
 
-    Of several matching lines a forge takes the last, so the general ones come first.
+    A model's owners are those who may change it and those who approve it; elsewhere whoever may act, and the admins.
     """
     admins = sorted(effective_admins(access))
-    lines = [_line("*", admins)]
-    for grant in access.grants:
-        for pattern in grant.models:
-            if {Action.REGISTER, Action.UPDATE} & set(grant.actions):
-                lines.append(_line(f"/models/{pattern}/", _able(access, pattern, {Action.REGISTER, Action.UPDATE})))
-            for environment in grant.environments or ():
-                if {Action.DEPLOY, Action.ROLLBACK} & set(grant.actions):
-                    owners = _able(access, pattern, {Action.DEPLOY, Action.ROLLBACK})
-                    lines.append(_line(f"/deployments/{environment}/{pattern}.yaml", owners))
-    lines += [_line(path, admins) for path in ("/registry.yaml", "/access.yaml", "/keys/")]
-    return HEADER + "".join(dict.fromkeys(lines))
+    writers = _by_pattern(access)
+    places = [
+        ("/approvals/", [*_users(access, access.grants, {Action.APPROVE}), *admins]),
+        *((f"/deployments/{name}/", [*owners, *admins]) for name, owners in _by_environment(access)),
+        ("/status/", [*_users(access, access.grants, {Action.REPORT}), *admins]),
+    ]
+    policy = [(path, admins) for path in ("/access.yaml", "/registry.yaml", "/keys/")]
+    blocks = [[("*", admins)], writers, places, policy]
+    text = "\n".join("".join(_line(*each) for each in block) for block in blocks if block)
+    return f"{HEADER}\n{text}"
 
 
-def _able(access: Access, pattern: str, actions: set[Action]) -> list[str]:
-    users = {
-        user
-        for grant in access.grants
-        if pattern in grant.models and actions & set(grant.actions)
-        for user in known_users(access)
-        if _granted(access, grant.to, user)
-    }
-    return sorted(users) or sorted(effective_admins(access))
+def _by_pattern(access: Access) -> list[tuple[str, list[str]]]:
+    grants = [grant for grant in access.grants if _WRITING & set(grant.actions)]
+    patterns = sorted({pattern for grant in grants for pattern in grant.models}, key=lambda each: (each != "*/*", each))
+    rows = []
+    for pattern in patterns:
+        writers = _users(access, (grant for grant in grants if pattern in grant.models), _WRITING)
+        covering = (grant for grant in access.grants if {pattern, "*/*", _project(pattern)} & set(grant.models))
+        rows.append((_folder(pattern), [*writers, *_users(access, covering, {Action.APPROVE})]))
+    return rows
 
 
-def _granted(access: Access, to: Iterable[str], user: str) -> bool:
-    return any(
-        each == user or (each.startswith("group:") and user in access.groups.get(each.removeprefix("group:"), ()))
-        for each in to
-    )
+def _by_environment(access: Access) -> list[tuple[str, list[str]]]:
+    grants = [grant for grant in access.grants if _DEPLOYING & set(grant.actions)]
+    names = sorted({str(name) for grant in grants for name in grant.environments})
+    return [
+        (name, _users(access, (grant for grant in grants if not grant.environments or name in grant.environments), _DEPLOYING))
+        for name in names
+    ]
+
+
+def _project(pattern: str) -> str:
+    return f"{pattern.partition('/')[0]}/*"
+
+
+def _folder(pattern: str) -> str:
+    """Write a model pattern as a path: in CODEOWNERS a folder covers all below it, and `*` only one level."""
+    project, _, name = pattern.partition("/")
+    if name != "*":
+        return f"/models/{project}/{name}/"
+    return "/models/" if project == "*" else f"/models/{project}/"
+
+
+def _users(access: Access, grants: Iterable[Grant], actions: Iterable[Action]) -> list[str]:
+    wanted = set(actions)
+    found: dict[str, None] = {}
+    for grant in grants:
+        if wanted & set(grant.actions):
+            for subject in grant.to:
+                members = access.groups.get(subject.removeprefix(GROUP), ()) if subject.startswith(GROUP) else (subject,)
+                found |= dict.fromkeys(map(str, members))
+    return sorted(found)
 
 
 def _line(pattern: str, owners: Iterable[str]) -> str:
-    return f"{pattern} {' '.join(f'@{owner}' for owner in owners)}\n"
+    return f"{pattern:<{_WIDTH}} {' '.join(f'@{owner}' for owner in dict.fromkeys(owners))}\n"
