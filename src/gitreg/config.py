@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 REGISTRY_VARIABLE = "GITREG_REGISTRY"
 USER_VARIABLE = "GITREG_USER"
+STORE = "gitreg.store"
 
 # What `gitreg config` knows; each is a key of git's own configuration.
 KEYS: Mapping[str, str] = {
@@ -120,6 +121,24 @@ def _standing_in(cwd: Path) -> Location | None:
     return None
 
 
+def local_git_dir(url: str, base: Path) -> Path | None:
+    """Give the git directory that a remote's URL names on this machine; None for another machine's.
+
+    A relative path counts from `base`, as git counts it.
+    """
+    if url.startswith("file://"):
+        from urllib.parse import unquote, urlsplit
+
+        path = Path(unquote(urlsplit(url).path))
+    elif "://" in url:
+        return None
+    else:
+        path = base / Path(url).expanduser()
+    if not path.is_dir():
+        return None
+    return path / ".git" if (path / ".git").is_dir() else path
+
+
 def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Name the cache: $GITREG_CACHE, else gitreg/ under $XDG_CACHE_HOME or ~/.cache."""
     environ = os.environ if environ is None else environ
@@ -136,7 +155,7 @@ def open_registry_store(repository: Repository, uri: str | None, base: Path | No
     """
     from gitreg.objects import open_store
 
-    own = repository.config("gitreg.store")
+    own = repository.config(STORE)
     if own:
         return open_store(own, base=repository.git_dir)
     if uri is None:

@@ -67,7 +67,7 @@ def check(  # its parameters are its flags
 def _check_folder(path: Path, *, use_store: bool) -> list[Violation]:
     from gitreg.gate_hooks.check import check_folder
 
-    return check_folder(path, use_store=use_store)
+    return check_folder(path.absolute(), use_store=use_store)
 
 
 def _check_range(

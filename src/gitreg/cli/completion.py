@@ -8,7 +8,7 @@ from gitreg.cli.session import Session, command
 
 
 @command("completion")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), metavar="bash|zsh|fish")
 def completion(session: Session, shell: str) -> None:
     r"""Print the script for your shell's completion.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gitreg.config import open_registry_store
-from gitreg.errors import GitregError, InvalidError, NotFoundError
+from gitreg.config import local_git_dir
+from gitreg.errors import InvalidError, NotFoundError
 from gitreg.gate import Code, Commit, Limits, Policy, Violation, judge
 from gitreg.gate.violation import of_problem
 from gitreg.gate_hooks.desk import sizes
 from gitreg.gate_hooks.facts import RepositoryFacts, no_store
 from gitreg.gate_hooks.push import Desk, judge_range
-from gitreg.git import changed_paths, scratch
+from gitreg.git import Repository, changed_paths, scratch
 from gitreg.git.lookup import commit_of, empty_tree
 from gitreg.reader import Snapshot
 from gitreg.reader.history import edits_of
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from gitreg.digest import Digest
     from gitreg.gate_hooks.facts import BlobSize
-    from gitreg.git import Repository
     from gitreg.names import UserName
 
 WHOLE = Limits(paths=10_000_000)
@@ -107,7 +106,7 @@ def check_folder(path: Path, *, use_store: bool = True) -> list[Violation]:
         _leave_out_stores(repository, path)
         repository.run([f"--work-tree={path}", "-C", str(path), "add", "--all", "--", "."])
         tree = repository.run(["write-tree"]).decode().strip()
-        return check_state(repository, tree, _folder_store(repository, tree, path), use_store=use_store)
+        return check_state(repository, tree, _folder_store(tree, path, repository), use_store=use_store)
 
 
 def _leave_out_stores(repository: Repository, path: Path) -> None:
@@ -118,13 +117,14 @@ def _leave_out_stores(repository: Repository, path: Path) -> None:
     exclude.write_text("".join(f"/{store.relative_to(path)}/\n" for store in stores))
 
 
-def _folder_store(repository: Repository, tree: str, path: Path) -> BlobSize:
-    """Ask the store as a checkout at `path` would name it."""
-    try:
-        uri = Snapshot(repository, tree).settings.store
-        return open_registry_store(repository, uri, path / ".git").size_of
-    except GitregError as error:
-        return no_store(str(error))
+def _folder_store(tree: str, path: Path, repository: Repository) -> BlobSize:
+    """Ask the store that a checkout at `path` uses: relative to its origin's git directory, or to its own."""
+    base, own = path / ".git", repository
+    if base.exists():
+        own = Repository.open(path)
+        url = own.config("remote.origin.url")
+        base = (local_git_dir(url, path) if url else None) or own.git_dir
+    return sizes(repository, tree, base, machine=own)
 
 
 def check_state(repository: Repository, tree: str, blob_size: BlobSize, *, use_store: bool = True) -> list[Violation]:

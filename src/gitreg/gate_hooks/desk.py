@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitreg.config import open_registry_store
-from gitreg.errors import GitregError
+from gitreg.errors import GitregError, NotFoundError, UnavailableError
 from gitreg.gate_hooks.facts import no_store
 from gitreg.gate_hooks.push import Desk
 from gitreg.git import refs
@@ -28,8 +28,11 @@ def server_desk(repository: Repository) -> Desk:
     return Desk(repository, sizes(repository, MAIN, repository.git_dir), server_marks=marks)
 
 
-def sizes(repository: Repository, rev: str, base: Path | None) -> BlobSize:
-    """Ask the store that the settings at `rev` (a commit or a full ref) name; opened when the first question comes."""
+def sizes(repository: Repository, rev: str, base: Path | None, *, machine: Repository | None = None) -> BlobSize:
+    """Ask the store that the settings at `rev` (a commit or a full ref) name; opened when the first question comes.
+
+    `machine` is the repository whose configuration may name another store, where it is not the one that is read.
+    """
     opened: list[BlobSize] = []
 
     def size(digest: Digest) -> int | None:
@@ -37,9 +40,13 @@ def sizes(repository: Repository, rev: str, base: Path | None) -> BlobSize:
             try:
                 commit = refs.resolve(repository, rev) if rev.startswith("refs/") else rev
                 uri = Snapshot(repository, commit or "").settings.store
-                opened.append(open_registry_store(repository, uri, base).size_of)
+                opened.append(open_registry_store(machine or repository, uri, base).size_of)
             except GitregError as error:
                 opened.append(no_store(str(error)))
-        return opened[0](digest)
+        try:
+            return opened[0](digest)
+        except NotFoundError as error:
+            # A store that is not there cannot say that a blob is not.
+            raise UnavailableError(error.message, hint=error.hint) from error
 
     return size

@@ -308,7 +308,14 @@ class Registry:
             **more,  # type: ignore[arg-type] # checked by the dataclass's own fields
         )
         written = self.register(request, mode)
-        return reads.registered(self, written)
+        return self._registered(written)
+
+    def _registered(self, written: Written) -> ModelVersion:
+        from gitreg.manifest import Manifest
+
+        if not isinstance(written.about, Manifest):
+            raise InvalidError("nothing was registered")
+        return ModelVersion(self, reads.as_registered(written.about, written.commit))
 
     def update(self, selector: str, mode: Mode = _PUSH, **fields: object) -> Written:
         """Change the editable parts of a version; see `plans.update` for the fields."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gitreg.digest import Digest
 from gitreg.errors import InvalidError, NotFoundError
 from gitreg.git import history as git_history
 from gitreg.layout import MODELS, version_path
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from gitreg.lineage import Ancestor
     from gitreg.objects import StoredFile
     from gitreg.reader import DeploymentRecord, LogEntry
-    from gitreg.registry.facade import ModelVersion, Registry
     from gitreg.registry.register import RegisterRequest
-    from gitreg.writer import Written
 
 
 def found(snapshot: Snapshot, selector: Selector) -> VersionFile:
@@ -285,23 +284,16 @@ def hashed(request: RegisterRequest) -> tuple[StoredFile, ...]:
     return tuple(rows)
 
 
-def registered(registry: Registry, written: Written) -> ModelVersion:
-    """Give a version that was just registered, or would be."""
-    from gitreg.digest import Digest
-    from gitreg.registry.facade import ModelVersion
-
-    manifest = written.about
-    if not isinstance(manifest, Manifest):
-        raise InvalidError("nothing was registered")
-    details = VersionDetails(
+def as_registered(manifest: Manifest, commit: str | None) -> VersionDetails:
+    """Describe a version that was registered this very moment, or would be on a dry run."""
+    return VersionDetails(
         manifest=manifest,
         manifest_digest=Digest.of(manifest.to_bytes()),
         aliases=(),
         deployed=(),
         approvals=(),
-        registry_commit=written.commit or "",
+        registry_commit=commit or "",
     )
-    return ModelVersion(registry, details)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from gitreg.errors import InvalidError, Problem
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from gitreg.wire.document import Document, Path
 
+_MOST: Final = 100
 _SHOWN: Final = 60
 _TYPES: Final = {
     "string": "text",
@@ -72,11 +75,13 @@ def _is_number(value: object) -> bool:
 
 
 def problems(schema: Mapping[str, Any], document: Document) -> tuple[Problem, ...]:
-    """Explain every error of a document, each once, in the order of its lines."""
-    found: dict[Problem, None] = {}
-    for error in reference(schema).iter_errors(document.value):
-        found |= dict.fromkeys(_explain(error, document))
-    return tuple(sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0)))
+    """Explain every error of a document, each once, in the order of its lines; a hundred are enough."""
+    errors = reference(schema).iter_errors(document.value)
+    found = list(dict.fromkeys(islice(chain.from_iterable(_explain(error, document) for error in errors), _MOST + 1)))
+    ordered = sorted(found[:_MOST], key=lambda problem: (problem.line or 0, problem.column or 0))
+    if len(found) > _MOST:
+        ordered.append(Problem(f"more is wrong than these {_MOST}", document.path))
+    return tuple(ordered)
 
 
 def _explain(error: ValidationError, document: Document) -> Iterator[Problem]:
@@ -194,7 +199,8 @@ def _range(error: _Error) -> _Messages:
 
 
 def _unique(error: _Error) -> _Messages:
-    twice = dict.fromkeys(_shown(item) for item in error.value if isinstance(item, str) and error.value.count(item) > 1)
+    counts = Counter(item for item in error.value if isinstance(item, str))
+    twice = [_shown(item) for item, count in counts.most_common(_MOST) if count > 1]
     yield f"found {', '.join(twice) or 'an item'} more than once; name each once", None
 
 

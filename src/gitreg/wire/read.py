@@ -231,9 +231,10 @@ class _Reader:
             return event.value
         value = self._resolve(event, path)
         self.sources[path] = event.value
-        if name == "float" and type(value) is int:
-            return float(value)
-        if _TAGS.get(type(value)) != name:
+        kind = _TAGS.get(type(value))
+        if name == "float" and kind == "int":
+            return float(cast("int", value))
+        if kind != name:
             raise self._refusal(event, path, f"{event.value[:40]!r} is no !!{name}", "leave the tag out")
         return value
 

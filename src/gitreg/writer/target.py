@@ -6,11 +6,9 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-from gitreg.config import USER_VARIABLE, Location, Where, cache_folder
+from gitreg.config import USER_VARIABLE, Location, Where, cache_folder, local_git_dir
 from gitreg.errors import ConflictError, DeniedError, GitregError, InvalidError, NotFoundError
 from gitreg.gate import Code
 from gitreg.gate.violation import codes_of
@@ -23,6 +21,7 @@ from gitreg.names import UserName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -71,10 +70,7 @@ class Target:
             return self.repository.git_dir
         if self.location.where is Where.BARE:
             return self.location.path
-        path = _local_path(self.url, self.repository)
-        if path is None or not path.exists():
-            return None
-        return path / ".git" if (path / ".git").is_dir() else path
+        return local_git_dir(self.url, self.repository.work_tree or self.repository.git_dir)
 
     @property
     def store_base(self) -> Path | None:
@@ -202,18 +198,6 @@ def _sync_work_tree(repository: Repository, old: str, new: str) -> None:
     if repository.work_tree is None or repository.head_ref() != MAIN:
         return
     repository.run(["read-tree", "-m", "-u", old, new])
-
-
-def _local_path(url: str, repository: Repository) -> Path | None:
-    """Give the path of a file: URL or of a plain path, None for another machine's."""
-    if url.startswith("file://"):
-        return Path(unquote(urlsplit(url).path))
-    if "://" in url:
-        return None
-    base = repository.work_tree or repository.git_dir
-    path = Path(url).expanduser()
-    candidate = path if path.is_absolute() else base / path
-    return candidate if candidate.exists() else None
 
 
 def open_target(location: Location) -> Target:
