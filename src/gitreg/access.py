@@ -334,7 +334,7 @@ def _unknown_group(name: str, groups: Iterable[str]) -> str:
 
 
 def _admins(findings: Findings, data: Data) -> None:
-    if "grants" in data and not effective_admins(Access.from_data(data)):
+    if not effective_admins(Access.from_data(data)):
         findings.add(
             "nobody would be admin, after groups and denials; grant admin, without models, to a user", "grants"
         )

@@ -99,7 +99,7 @@ class Change:
         elif where.model:
             subject = str(where.model)
         detail = f" ({', '.join(self.fields)})" if self.fields else ""
-        if where.environment and self.event is not Event.POINTER:
+        if where.environment:
             detail = f" for {where.environment}" + (f" by {where.user}" if where.user else "") + detail
         return f"{self.event} {subject}{detail}"
 

@@ -82,7 +82,11 @@ class Stage:
 @click.command("demo")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to build it; it must not exist yet.")
 def demo(folder: Path | None) -> None:
-    """Build a registry from the example, deploy, break, roll back, and show it all."""
+    """See a registry at work, in a folder of its own.
+
+    Builds the example registry by real pushes of different users, shows two refused ones, deploys to staging and
+    prod, has an incident, rolls back by plain `git revert`, and shows what the registry knows of it. The folder stays.
+    """
     if folder is not None and folder.exists():
         raise ConflictError(f"{folder} exists", hint="name a new folder, or remove it")
     place = Path(tempfile.mkdtemp(prefix="gitreg-demo-")) if folder is None else folder.absolute()

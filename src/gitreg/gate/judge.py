@@ -91,9 +91,9 @@ def is_policy(path: str) -> bool:
 
 def judge_mixture(paths: Iterable[str]) -> list[Violation]:
     """Refuse a push that changes rules and anything beside them."""
-    policy, other = [], []
-    for path in paths:
-        (policy if is_policy(path) else other).append(path)
+    every = list(paths)
+    policy = [path for path in every if is_policy(path)]
+    other = [path for path in every if not is_policy(path)]
     if not policy or not other:
         return []
     return [

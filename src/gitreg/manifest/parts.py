@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from gitreg.parsing import Data
 
+MANIFEST = "ModelVersion"
+TOMBSTONE = "Tombstone"
+
 
 class Lifecycle(StrEnum):
     """How far a version may still be used."""

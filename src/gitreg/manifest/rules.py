@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from gitreg.manifest.version import MANIFEST, TOMBSTONE
+from gitreg.manifest.parts import MANIFEST, TOMBSTONE
 from gitreg.names import did_you_mean
 from gitreg.parsing import Findings, Rule, accept, check_moment, check_uri
 from gitreg.schema import Kind

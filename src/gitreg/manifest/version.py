@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from gitreg.digest import Digest
-from gitreg.manifest.parts import Artifact, Evaluation, External, Lifecycle, Parent, Person, Training
+from gitreg.manifest.parts import (
+    MANIFEST,
+    TOMBSTONE,
+    Artifact,
+    Evaluation,
+    External,
+    Lifecycle,
+    Parent,
+    Person,
+    Training,
+)
 from gitreg.names import ModelName, Version
 from gitreg.parsing import API_VERSION, in_order, without_empty
 from gitreg.wire import dump, load
@@ -17,8 +27,6 @@ if TYPE_CHECKING:
     from gitreg.parsing import Data
 
 HEADER = "yaml-language-server: $schema=../../../.gitreg/schemas/manifest.schema.json"
-MANIFEST = "ModelVersion"
-TOMBSTONE = "Tombstone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -352,7 +352,7 @@ class Registry:
 
         def planner(at: Snapshot) -> Plan:
             if undo:
-                return plans.undelete(at, chosen, reads.earlier_contents(at, chosen), reason=reason)
+                return plans.undelete(at, chosen, list(reads.earlier_contents(at, chosen)), reason=reason)
             return plans.delete(at, chosen, reason=reason)
 
         return self._write(planner, mode)

@@ -153,11 +153,12 @@ def _several(manifest: Manifest, row: VersionSummary, field: str) -> list[object
     training = manifest.training
     framework = training.framework if training else None
     datasets = training.datasets if training else ()
-    return {
-        "deployed": lambda: list(row.deployed),
-        "alias": lambda: list(row.aliases),
-        "dataset": lambda: [dataset.name for dataset in datasets],
-        "framework": lambda: [framework.name] if framework else [],
-        "digest": lambda: [str(artifact.digest) for artifact in manifest.artifacts],
-        "parent": lambda: [f"{parent.model}@{parent.version}" for parent in manifest.parents],
-    }[field]()
+    several: dict[str, list[object]] = {
+        "deployed": list(row.deployed),
+        "alias": list(row.aliases),
+        "dataset": [dataset.name for dataset in datasets],
+        "framework": [framework.name] if framework else [],
+        "digest": [str(artifact.digest) for artifact in manifest.artifacts],
+        "parent": [f"{parent.model}@{parent.version}" for parent in manifest.parents],
+    }
+    return several[field]
