@@ -106,6 +106,11 @@ def _named(text: str, cwd: Path) -> Location:
     raise InvalidError(f"{text} is not a git repository", hint=f"make a registry there: gitreg init {text}")
 
 
+def is_repository(path: Path) -> bool:
+    """Whether a folder is a git repository: a bare one, or one with a work tree."""
+    return (path / ".git").exists() or _is_git_dir(path)
+
+
 def _is_git_dir(path: Path) -> bool:
     return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Self
 
 from gitreg.errors import InvalidError
-from gitreg.names import EnvironmentName, ModelName, UserName, Version
+from gitreg.names import EnvironmentName, ModelName, UserName, Version, folded
 
 MAIN = "refs/heads/main"
 SETTINGS = "registry.yaml"
@@ -20,6 +20,7 @@ STATUS = "status"
 APPROVALS = "approvals"
 KEYS = "keys"
 GOVERNED = frozenset({MODELS, DEPLOYMENTS, STATUS, APPROVALS, KEYS})
+_TAKEN = GOVERNED | {SETTINGS, ACCESS}
 DEPLOY_TAGS = "refs/tags/deploy/"
 PROPOSALS = "refs/heads/proposals/"
 
@@ -94,8 +95,10 @@ def place(path: str) -> Place:
     if path == ACCESS:
         return Place(Kind.ACCESS, path)
     if top not in GOVERNED:
-        if top.lower() in GOVERNED or path.lower() in {SETTINGS, ACCESS}:
-            raise InvalidError(f"{path!r} differs from a governed path only in case", hint="write it in lower case")
+        if folded(top) in _TAKEN:
+            raise InvalidError(
+                f"{path!r} would be {folded(top)} where case does not count", hint="write it in lower case, or rename it"
+            )
         return Place(Kind.FREE, path)
     parts = rest.split("/") if rest else []
     understand = {

@@ -36,6 +36,19 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
 
+# Code points that macOS leaves out of file names, as git's own guard of `.git` knows them (utf8.c, next_hfs_char).
+_IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
+
+
+def folded(path: str) -> str:
+    """Bring together the paths that some file system takes for one."""
+    if path.isascii():
+        return path.lower()
+    from unicodedata import normalize
+
+    return normalize("NFC", normalize("NFC", path.translate(_IGNORED)).casefold())
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Name the known word nearest to a mistyped one, or None."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

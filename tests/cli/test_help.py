@@ -46,8 +46,6 @@ def test_the_table_says_what_the_command_says(name: str) -> None:
 def test_every_command_takes_json_and_a_short_help_option(name: str) -> None:
     for leaf in _leaves(_command(name)):
         assert any("--json" in parameter.opts for parameter in leaf.params), leaf.name
-        with click.Context(leaf) as context:
-            assert context.help_option_names == ["--help"] or "-h" in context.help_option_names
         assert "-h" in leaf.context_settings["help_option_names"]
 
 
@@ -59,9 +57,7 @@ def test_every_option_has_a_help(name: str) -> None:
                 assert parameter.help, f"{leaf.name} {parameter.opts}"
 
 
-WRITES = (
-    "register update alias yank archive delete deploy promote rollback undeploy approve report".split()
-)
+WRITES = "register update alias yank archive delete deploy promote rollback undeploy approve report".split()
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -131,7 +127,7 @@ def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(gitreg: Gitr
 
 
 def test_a_beginning_that_several_commands_share_names_them(gitreg: Gitreg) -> None:
-    assert "did you mean delete or deploy?" in gitreg("de").err
+    assert "did you mean delete or deploy or demo?" in gitreg("de").err
 
 
 def test_hidden_commands_are_not_suggested(gitreg: Gitreg) -> None:

@@ -64,7 +64,7 @@ def config(session: Session, key: str | None, value: str | None, everywhere: boo
     shown = Setting(key=name, value=_get(run, name), about=KEYS[name])
     if shown.value is None and not unset:
         raise NotFoundError(f"{name} is not set", hint=f"it is {shown.about}")
-    session.answer(shown, lambda screen, each: screen.line(each.value) if each.value is not None else None)
+    session.answer(shown, lambda screen, each: None if unset else screen.line(each.value))
 
 
 def _known(key: str, keys: Mapping[str, str]) -> str:

@@ -44,7 +44,7 @@ def help_text(width: int | None = None) -> str:
     for name, entry in COMMANDS.items():
         if entry.section:
             sections.setdefault(entry.section, []).append((name, entry.help))
-    lines = [_USAGE, "", f"  {SUMMARY}"]
+    lines = [_USAGE, "", *wrap(SUMMARY, width, initial_indent="  ", subsequent_indent="  ")]
     for title, rows in sections.items():
         lines += ["", f"{title}:", *_rows(rows, width)]
     return "\n".join([*lines, "", *wrap(_EPILOG, width, initial_indent="  ", subsequent_indent="  ")])

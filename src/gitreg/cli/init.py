@@ -50,7 +50,7 @@ def init(session: Session, path: Path, bare: bool, **options: object) -> None:
     """Make a registry.
 
     A git repository with its hooks, rules, an object store and a first commit, complete or not at all. PATH is a new
-    or an empty folder, by default the one you stand in.
+    or an empty folder, by default the one you stand in. A git repository that is there already gets what it lacks.
     """
     make(session, path, bare=bare, **options)
 
@@ -69,7 +69,7 @@ def _render(screen: Screen, made: InitResult) -> None:
     screen.fields(
         [
             ("object store", made.store),
-            ("admin", made.admin),
+            ("admin", ", ".join(made.admins)),
             ("pushers are named by", made.identity),
             ("hooks", ", ".join(hook.name for hook in made.hooks)),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -178,7 +179,10 @@ def _load(name: str, flag: str, hint: str | None = None) -> object:
 def _json(data: bytes, where: str) -> object:
     try:
         value: object = json.loads(
-            data, object_pairs_hook=lambda pairs: _without_duplicates(pairs, where), parse_constant=_not_finite
+            data,
+            object_pairs_hook=lambda pairs: _without_duplicates(pairs, where),
+            parse_constant=_not_finite,
+            parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:
         raise InvalidError(f"{where} is not JSON: {error}") from error
@@ -196,3 +200,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]], where: str) -> dict[str, A
 
 def _not_finite(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a finite number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_finite(text)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from gitreg.errors import ConflictError
 from gitreg.gate import DeployMark
 from gitreg.gate_hooks import audit
-from gitreg.git import Signature, changed_paths, refs, write_tag
+from gitreg.git import Signature, refs, write_tag
 from gitreg.git import history as git_history
-from gitreg.layout import DEPLOYMENTS, MAIN, DeployTag, Kind, place
+from gitreg.layout import DEPLOY_TAGS, DEPLOYMENTS, MAIN, DeployTag, Kind, place
 from gitreg.reader import deployments
-from gitreg.reader.history import continued
+from gitreg.reader.history import continued, marks_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from gitreg.git import Repository
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from gitreg.reader import DeploymentRecord
 
 # Who writes a tag is no claim about anybody: `Actor` says who pushed.
-_DEPTH = 16
-_PATHS = 100_000
 
 
 def implied_mark(repository: Repository, tip: str, tag: DeployTag) -> DeployMark | None:
@@ -68,24 +66,25 @@ def message_of(record: DeploymentRecord, trailers: Mapping[str, str]) -> str:
 
 
 def unmarked(repository: Repository, tip: str, since: str | None) -> list[DeploymentRecord]:
-    """List the deployments between two commits of main (`since` excluded, all tagged up to it), oldest first."""
+    """List the deployments between two commits of main (`since` excluded, all tagged up to it) that have no tag."""
     touched: dict[tuple[EnvironmentName, ModelName], list[str]] = {}
-    for oid in reversed(list(git_history.path_history(repository, tip, DEPLOYMENTS, since=since))):
-        for where in _pointers_of(repository, oid):
+    for oid, paths in reversed(list(git_history.changes_below(repository, tip, DEPLOYMENTS, since=since))):
+        for where in _pointers(paths):
             touched.setdefault(where, []).append(oid)
+    # Over a whole history one list of all tags is cheaper than one for each pointer.
+    marks = marks_below(repository, DEPLOY_TAGS) if since is None else None
     found = []
-    for (environment, model), commits in touched.items():
-        known = deployments(repository, since, environment, model) if since else []
-        found += continued(repository, known, commits, (environment, model))[len(known) :]
+    for where, commits in touched.items():
+        known = deployments(repository, since, *where) if since else []
+        own = marks.get(where, {}) if marks is not None else None
+        records = continued(repository, known, commits, where, marks=own)[len(known) :]
+        found += [record for record in records if not record.marked]
     return found
 
 
-def _pointers_of(repository: Repository, oid: str) -> Iterator[tuple[EnvironmentName, ModelName]]:
-    parents = repository.objects.commit(oid).parents
-    for change in changed_paths(repository.objects, parents[0] if parents else None, oid, budget=_PATHS, depth=_DEPTH):
-        if not change.path.startswith(f"{DEPLOYMENTS}/"):
-            continue
-        where = place(change.path)
+def _pointers(paths: Iterable[str]) -> Iterator[tuple[EnvironmentName, ModelName]]:
+    for path in paths:
+        where = place(path)
         if where.kind is Kind.DEPLOYMENT and where.environment and where.model:
             yield where.environment, where.model
 

@@ -39,6 +39,29 @@ def path_history(
     return (line.decode("ascii") for line in repository.lines(args))
 
 
+def changes_below(
+    repository: Repository, tip: Oid, folder: str, *, since: Oid | None = None
+) -> Iterator[tuple[Oid, list[str]]]:
+    """Give the commits of the first-parent chain that changed something in a folder, newest first, with those paths.
+
+    One process tells it all, however long the history is.
+    """
+    shape = ["--format=%H", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-merges=first-parent"]
+    args = ["--literal-pathspecs", "log", "--first-parent", *shape, *_range(tip, since), "--", folder]
+    # Fields end in a zero byte: a commit's id, then for each path `:<modes, ids, status>` and the path itself.
+    fields = iter(repository.run(args).split(b"\0"))
+    oid, paths = "", list[str]()
+    for field in fields:
+        if field.lstrip(b"\n").startswith(b":"):
+            paths.append(next(fields).decode("utf-8", "surrogateescape"))
+        elif field:
+            if oid:
+                yield oid, paths
+            oid, paths = field.decode("ascii"), []
+    if oid:
+        yield oid, paths
+
+
 def commit_at(repository: Repository, tip: Oid, time: int) -> Oid | None:
     """Give the newest commit of the first-parent chain committed by `time`, in seconds since 1970."""
     if time < 0:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from gitreg.manifest.parts import MANIFEST, TOMBSTONE
-from gitreg.names import did_you_mean
+from gitreg.names import did_you_mean, folded
 from gitreg.parsing import Findings, Rule, accept, check_moment, check_uri
 from gitreg.schema import Kind
 
@@ -55,15 +55,15 @@ def _artifacts(findings: Findings, data: Data) -> None:
     """Note paths that no pull could lay side by side, on any file system, or that reach into a repository."""
     taken: dict[str, str] = {}
     paths = [artifact["path"] for artifact in data.get("artifacts", ())]
-    folders = _folders(map(_folded, paths))
+    folders = _folders(map(folded, paths))
     for index, path in enumerate(paths):
         place = ("artifacts", index, "path")
-        folded = _folded(path)
-        other = taken.get(folded)
-        taken.setdefault(folded, path)
-        if ".git" in folded.split("/"):
+        plain = folded(path)
+        other = taken.get(plain)
+        taken.setdefault(plain, path)
+        if ".git" in plain.split("/"):
             findings.add(f"{path!r} leads into a git repository; rename it", *place)
-        if folded in folders:
+        if plain in folders:
             findings.add(f"{path!r} is the folder of another artifact; rename one", *place)
         if other == path:
             findings.add(f"{path!r} is there twice; leave one out", *place)
@@ -75,17 +75,6 @@ def _folders(paths: Iterable[str]) -> set[str]:
     """Find the paths that are folders of others: in order, the first path below one comes right after it."""
     ordered = sorted({tuple(path.split("/")) for path in paths})
     return {"/".join(path) for path, after in pairwise(ordered) if after[: len(path)] == path}
-
-
-# Code points that macOS leaves out of file names, as git's own guard of `.git` knows them (utf8.c, next_hfs_char).
-_IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
-
-
-def _folded(path: str) -> str:
-    """Bring together the paths that some file system takes for one."""
-    from unicodedata import normalize
-
-    return normalize("NFC", normalize("NFC", path.translate(_IGNORED)).casefold())
 
 
 def _parents(findings: Findings, data: Data) -> None:

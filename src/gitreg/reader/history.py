@@ -17,7 +17,7 @@ from gitreg.reader.snapshot import Snapshot
 from gitreg.wire import load_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gitreg.git import Commit, PathChange, Repository
     from gitreg.names import EnvironmentName, ModelName, Version
@@ -139,7 +139,11 @@ def _by_tags(
 ) -> list[DeploymentRecord] | None:
     """Read the deploy tags; None where they are not complete up to the tip."""
     tags = refs.list_tags(repository, deploy_tag_prefix(environment, model))
-    numbered = sorted((DeployTag.parse(tag.ref).number, tag) for tag in tags)
+    try:
+        numbered = sorted((DeployTag.parse(tag.ref).number, tag) for tag in tags)
+    except InvalidError:
+        # Somebody's tag among ours: history tells better.
+        return None
     if [number for number, _ in numbered] != list(range(1, len(numbered) + 1)):
         return None
     earlier: list[Deployment | None] = []
@@ -167,7 +171,7 @@ class _Step:
     after: Deployment | None
 
 
-def _record(step: _Step, trailers: dict[str, str] | None) -> DeploymentRecord:
+def _record(step: _Step, trailers: Mapping[str, str] | None) -> DeploymentRecord:
     commit, after = step.commit, step.after
     own = commit.trailers
     previous = step.earlier[-1] if step.earlier else None
@@ -202,14 +206,18 @@ def continued(
     known: Sequence[DeploymentRecord],
     commits: Iterable[str],
     where: tuple[EnvironmentName, ModelName],
+    *,
+    marks: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[DeploymentRecord]:
-    """Continue the records of one pointer by the commits that may have changed it, oldest first."""
+    """Continue the records of one pointer by the commits that may have changed it, oldest first.
+
+    `marks` are the trailers of its deploy tags by the commit they mark, read here where they are not given.
+    """
     environment, model = where
     records = list(known)
     earlier: list[Deployment | None] = [record.pointer for record in records]
-    marks = {
-        tag.target: dict(tag.trailers) for tag in refs.list_tags(repository, deploy_tag_prefix(environment, model))
-    }
+    if marks is None:
+        marks = marks_below(repository, deploy_tag_prefix(environment, model)).get(where, {})
     for oid in commits:
         after = pointer_at(repository, oid, environment, model)
         if after == (earlier[-1] if earlier else None):
@@ -219,6 +227,20 @@ def continued(
         records.append(_record(step, marks.get(oid)))
         earlier.append(after)
     return records
+
+
+def marks_below(
+    repository: Repository, prefix: str
+) -> dict[tuple[EnvironmentName, ModelName], dict[str, Mapping[str, str]]]:
+    """Give the trailers of the deploy tags below a prefix, by pointer and then by the commit they mark."""
+    found: dict[tuple[EnvironmentName, ModelName], dict[str, Mapping[str, str]]] = {}
+    for tag in refs.list_tags(repository, prefix):
+        try:
+            name = DeployTag.parse(tag.ref)
+        except InvalidError:
+            continue
+        found.setdefault((name.environment, name.model), {})[tag.target] = tag.trailers
+    return found
 
 
 def edits_of(changes: Sequence[PathChange], repository: Repository) -> tuple[PathEdit, ...]:

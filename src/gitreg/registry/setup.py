@@ -10,20 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitreg.access import Access, Action, Grant
+from gitreg.access import Access, Action, Grant, effective_admins
 from gitreg.errors import ConflictError, InvalidError
+from gitreg.config import is_repository
 from gitreg.gate_hooks import identity
 from gitreg.gate_hooks.install import CLONE_HOOKS, SERVER_HOOKS, configure_server, install
+from gitreg.gate_hooks.marks import write_marks
 from gitreg.git import Repository, refs, write_commit
 from gitreg.git.checkout import identity as git_identity
 from gitreg.git.create import create
 from gitreg.layout import ACCESS, MAIN, SETTINGS
 from gitreg.names import EnvironmentName, UserName
+from gitreg.reader import Snapshot
 from gitreg.resources import resource
 from gitreg.settings import EnvironmentRule, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gitreg.git import Signature
 
@@ -61,38 +64,80 @@ class InitResult:
 
     path: Path
     store: str
-    admin: str
+    admins: tuple[str, ...]
     identity: str
     hooks: tuple[Path, ...]
     commit: str
 
 
 def init(request: InitRequest) -> InitResult:
-    """Make a registry with its hooks, its object store and its first state, complete or not at all."""
+    """Make a registry with its hooks, its object store and its first state, complete or not at all.
+
+    A git repository that is there already gets what it lacks of these and keeps its history; ConflictError where it
+    has hooks of another origin, or where the folder is something else.
+    """
     path = Path(os.path.abspath(request.path.expanduser()))  # noqa: PTH100 - a symbolic link is the user's choice
+    if request.identity:
+        identity.check_source(request.identity)
+    if is_repository(path):
+        return _furnish(path, request)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConflictError(f"{path} exists and is not empty", hint="name a new folder")
-    source = identity.check_source(request.identity or identity.ACCOUNT)
+        raise ConflictError(f"{path} exists and is neither empty nor a git repository", hint="name a new folder")
     files = _first_state(request, path)
     _check(files)
-    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     path.parent.mkdir(parents=True, exist_ok=True)
+    building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
-        result = _build(building, request, files, source)
-        building.rename(path)
+        create(building, bare=request.bare)
+        _furnish(building, request, files)
+        _move(building, path)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    settings = Settings.parse(files[SETTINGS], SETTINGS)
-    git_dir = path if request.bare else path / ".git"
-    _make_store(settings.store, git_dir)
+    return _furnish(path, request)
+
+
+def _move(building: Path, path: Path) -> None:
+    """Put a finished registry where it belongs; an empty folder is filled, since somebody may stand in it."""
+    if not path.exists():
+        building.rename(path)
+        return
+    # The git directory comes last: until then the folder is no repository.
+    for item in sorted(building.iterdir(), key=lambda each: each.name in {".git", "HEAD"}):
+        item.rename(path / item.name)
+
+
+def _furnish(path: Path, request: InitRequest, files: Mapping[str, bytes] | None = None) -> InitResult:
+    """Give a repository hooks, configuration, first state and store, each where it has none."""
+    with Repository.open(path) as repository:
+        hooks = install(repository, SERVER_HOOKS if repository.is_bare else (*SERVER_HOOKS, "pre-commit"))
+        configure_server(repository)
+        source = request.identity or repository.config(identity.CONFIG) or identity.ACCOUNT
+        repository.run(["config", identity.CONFIG, source])
+        if not repository.is_bare:
+            repository.run(["config", "receive.denyCurrentBranch", "updateInstead"])
+        tip = refs.resolve(repository, MAIN)
+        if tip is None:
+            tip = _begin(repository, request, files or _first_state(request, path))
+        snapshot = Snapshot(repository, tip)
+        admins = effective_admins(snapshot.access)
+        store = snapshot.settings.store
+        if files is None:
+            write_marks(repository)
+            _make_store(store, repository.git_dir)
     return InitResult(
-        path=path,
-        store=settings.store or "",
-        admin=_admin(request),
-        identity=source,
-        hooks=tuple(git_dir / "hooks" / name for name in result[1]),
-        commit=result[0],
+        path=path, store=store or "", admins=tuple(sorted(admins)), identity=source, hooks=tuple(hooks), commit=tip
     )
+
+
+def _begin(repository: Repository, request: InitRequest, files: Mapping[str, bytes]) -> str:
+    """Commit the first state."""
+    author = request.author or git_identity(repository)
+    message = "Begin the registry\n"
+    commit = write_commit(repository, parent=None, edits=files, message=message, author=author, committer=author)
+    refs.update(repository, MAIN, commit, None)
+    if repository.work_tree is not None:
+        repository.run([f"--work-tree={repository.work_tree}", "reset", "--hard", "--quiet"])
+    return commit
 
 
 def _admin(request: InitRequest) -> str:
@@ -147,29 +192,11 @@ def _folder_files(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _check(files: dict[str, bytes]) -> None:
+def _check(files: Mapping[str, bytes]) -> None:
     """Refuse rules that are not valid before anything is made."""
     Settings.parse(files[SETTINGS], SETTINGS)
-    Access.parse(files[ACCESS], ACCESS)
-
-
-def _build(path: Path, request: InitRequest, files: dict[str, bytes], source: str) -> tuple[str, tuple[str, ...]]:
-    create(path, bare=request.bare)
-    with Repository.open(path) as repository:
-        names = SERVER_HOOKS if request.bare else (*SERVER_HOOKS, "pre-commit")
-        install(repository, names)
-        configure_server(repository)
-        repository.run(["config", identity.CONFIG, source])
-        if not request.bare:
-            repository.run(["config", "receive.denyCurrentBranch", "updateInstead"])
-        author = git_identity(repository)
-        commit = write_commit(repository, parent=None, edits=files, message="Begin the registry\n", author=author)
-        refs.update(repository, MAIN, commit, None)
-        (repository.git_dir / "gitreg").mkdir()
-        (repository.git_dir / "gitreg" / "marked").write_text(f"{commit}\n")
-        if not request.bare:
-            repository.run([f"--work-tree={path}", "reset", "--hard", "--quiet"])
-    return commit, names
+    if not effective_admins(Access.parse(files[ACCESS], ACCESS)):
+        raise InvalidError(f"{ACCESS} makes nobody admin", hint="grant admin, without models, to a user")
 
 
 def _make_store(uri: str | None, git_dir: Path) -> None:

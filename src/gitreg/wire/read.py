@@ -98,7 +98,9 @@ class _Reader:
         except yaml.YAMLError as error:
             raise explain_syntax(error, self._text, self._path) from error
         except ValueError as error:  # the pure parser's, for an escape beyond Unicode
-            raise refusal(Problem("found an escape that is no character", self._path), "leave it out") from error
+            escape = re.search(r"\\U(?!000|0010)", self._text)
+            mark = _place(self._text[: escape.start()] if escape else "")
+            raise refusal(Problem("found an escape that is no character", self._path, *mark), "leave it out") from error
 
     def _directives(self) -> None:
         """Refuse all directives but `%YAML 1.2`: the parsers differ in what they make of them."""

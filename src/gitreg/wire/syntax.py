@@ -13,6 +13,7 @@ _INDENT: Final = ("the indentation does not fit the lines above", "indent what b
 _ESCAPE: Final = ("found an unknown escape", "write \\\\ for a backslash, or use single quotes")
 _UNICODE: Final = ("found an escape that is no character", "write the character itself")
 _QUOTE: Final = ("a quote that opened here is never closed", "close it")
+_COLON: Final = ("a field wants a ':' and a space after its name", "write it as `name: value`")
 _LATER: Final = ("found something after the end of the fields", "indent it as the other fields are, or quote it")
 
 # Parts of what libyaml and the pure parser say, what they mostly mean, and what to do. The first that fits is taken.
@@ -20,7 +21,7 @@ _MEANINGS: Final = (
     ("mapping values are not allowed", ("found ': ' where no field can begin", "put text that holds ': ' in quotes")),
     ("sequence entries are not allowed", ("found '- ' where no list can begin", "begin the list on a line of its own")),
     ("mapping keys are not allowed", ("found '? ' where no field can begin", "put text that begins with ? in quotes")),
-    ("expected ':'", ("a field wants a ':' and a space after its name", "write it as `name: value`")),
+    ("expected ':'", _COLON),
     ("unexpected ':'", ("found ':' without a space after it inside [ ] or { }", "add the space, or quote the text")),
     ("invalid Unicode", _UNICODE),
     ("unknown escape", _ESCAPE),
@@ -59,9 +60,10 @@ def explain_syntax(error: yaml.YAMLError, text: str, path: str | None) -> Invali
     """Put what a parser found into words that tell what to do."""
     words = " ".join(filter(None, (getattr(error, "context", None), getattr(error, "problem", None))))
     explained = _explanation(words)
-    opened = explained is _QUOTE and getattr(error, "context_mark", None)
-    mark = opened or getattr(error, "problem_mark", None)
+    began = getattr(error, "context_mark", None) if explained in {_QUOTE, _COLON} else None
+    mark = began or getattr(error, "problem_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    line = min(line, text.rstrip("\n").count("\n") + 1)  # libyaml ends in a line after the last
     if "cannot start any token" in words:
         explained = _first_character(_character_at(text, line, column))
     message, way_out = explained or (words or str(error), "put text with special characters in quotes")

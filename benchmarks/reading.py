@@ -1,0 +1,129 @@
+"""Read every manifest, and see where the time goes: git, YAML, the schema."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import yaml
+
+from benchmarks.generate import git
+from benchmarks.measure import Row, interleaved, process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from benchmarks.setting import Setting
+
+SAMPLE = 200
+
+
+def run(setting: Setting) -> Iterator[Row]:
+    """Time reading against git alone, and validating against parsing."""
+    repository = setting.registry(setting.large)
+    oids = _manifests(repository)
+    yield from _all(repository, oids)
+    yield from _each(repository, oids[:: max(1, len(oids) // SAMPLE)][:SAMPLE], setting.repeats)
+    yield _ready(setting)
+
+
+def _manifests(repository: Path) -> list[str]:
+    listed = git(repository, "ls-tree", "-r", "main", "models/").splitlines()
+    return [line.split()[2] for line in listed if not line.endswith(("/model.yaml", "/README.md"))]
+
+
+def _all(repository: Path, oids: list[str]) -> Iterator[Row]:
+    from gitreg.git import Repository
+    from gitreg.manifest import version_from_data
+    from gitreg.wire import load_plain
+
+    wanted = "\n".join(oids).encode() + b"\n"
+
+    def floor() -> None:
+        command = ["git", "-C", str(repository), "cat-file", "--batch", "--buffer"]
+        subprocess.run(command, input=wanted, stdout=subprocess.DEVNULL, check=True)
+
+    def read(understand: Callable[[bytes], object]) -> Callable[[], None]:
+        def case() -> None:
+            with Repository.open(repository) as opened:
+                for _, data in opened.objects.read_many(oids):
+                    understand(data)
+
+        return case
+
+    cases = {"floor": floor, "bytes": read(len), "values": read(lambda data: version_from_data(load_plain(data)))}
+    taken = interleaved(cases, 1, warm=0)
+    for what, name in (("their bytes, through gitreg", "bytes"), ("as values", "values")):
+        yield Row(
+            what=f"reading {len(oids):,} manifests, {what}",
+            floor="git cat-file --batch --buffer",
+            seconds=taken[name],
+            floor_seconds=taken["floor"],
+        )
+
+
+def _each(repository: Path, oids: list[str], repeats: int) -> Iterator[Row]:
+    import jsonschema
+
+    from gitreg.git import Repository
+    from gitreg.schema import Kind, is_valid, schema
+    from gitreg.wire import load, load_plain
+
+    with Repository.open(repository) as opened:
+        texts = [data for _, data in opened.objects.read_many(oids)]
+    values = [load_plain(text) for text in texts]
+    reference = jsonschema.Draft202012Validator(schema(Kind.MANIFEST))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    def each(act: Callable[[int], object]) -> Callable[[], float]:
+        def case() -> float:
+            began = time.perf_counter()
+            for index in range(len(values)):
+                act(index)
+            return (time.perf_counter() - began) / len(values)
+
+        return case
+
+    taken = interleaved(
+        {
+            "yaml": each(lambda index: yaml.load(texts[index], Loader=loader)),  # noqa: S506 - a safe loader
+            "plain": each(lambda index: load_plain(texts[index])),
+            "marks": each(lambda index: load(texts[index])),
+            "fast": each(lambda index: is_valid(Kind.MANIFEST, values[index])),
+            "reference": each(lambda index: reference.is_valid(values[index])),
+        },
+        max(3, repeats // 3),
+    )
+    floor = "PyYAML's C loader, a manifest"
+    yield Row(what="strict YAML, a manifest", floor=floor, seconds=taken["plain"], floor_seconds=taken["yaml"])
+    yield Row(what="strict YAML with positions", floor=floor, seconds=taken["marks"], floor_seconds=taken["yaml"])
+    floor = "jsonschema-rs, a manifest"
+    yield Row(what="jsonschema, a manifest", floor=floor, seconds=taken["reference"], floor_seconds=taken["fast"])
+
+
+def _ready(setting: Setting) -> Row:
+    """Compare how long the two validators take until they can judge the first manifest."""
+    path = json.dumps(str(_schema_path()))
+    fast = f"import json, jsonschema_rs; jsonschema_rs.Draft202012Validator(json.load(open({path})))"
+    reference = f"import json, jsonschema; jsonschema.Draft202012Validator(json.load(open({path}))).is_valid({{}})"
+    commands = {"floor": "pass", "fast": fast, "reference": reference}
+    taken = interleaved(
+        {name: process([sys.executable, "-c", text], setting.environment) for name, text in commands.items()},
+        setting.repeats,
+    )
+    return Row(
+        what="jsonschema, getting ready",
+        floor="jsonschema-rs, getting ready",
+        seconds=taken["reference"] - taken["floor"],
+        floor_seconds=taken["fast"] - taken["floor"],
+    )
+
+
+def _schema_path() -> Path:
+    from gitreg.resources import resource
+
+    return resource("schemas") / "manifest.schema.json"
