@@ -154,10 +154,7 @@ def test_values_have_the_core_types_of_yaml_1_2(
     ],
 )
 def test_any_way_of_writing_a_mapping_is_read(text: str) -> None:
-    try:
-        assert load(text.encode()).value == {"a": 1}
-    except InvalidError:
-        assert "\t" in text  # the pure parser's own limit, and so everybody's
+    assert load(text.encode()).value == {"a": 1}
 
 
 def test_everything_has_a_place() -> None:

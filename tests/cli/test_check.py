@@ -158,7 +158,9 @@ def test_sarif_names_rules_and_places() -> None:
     place = run["results"][0]["locations"][0]["physicalLocation"]
     assert place == {"artifactLocation": {"uri": "models/risk/fraud/1.0.0.yaml"}, "region": {"startLine": 7}}
     assert "locations" not in run["results"][1]
-    assert re.fullmatch(r"[A-Za-z0-9_.~/%-]+", run["results"][3]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"])
+    assert re.fullmatch(
+        r"[A-Za-z0-9_.~/%-]+", run["results"][3]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    )
 
 
 def test_gitlab_issues_have_fingerprints_of_their_own_that_outlive_a_moved_line() -> None:

@@ -15,7 +15,6 @@ Gitreg = Callable[..., Result]
 
 # Complete a line as bash does: it breaks words at `@` and puts a completion in the place of the last one.
 BASH = """\
-gitreg() { "$PYTHON" -m gitreg "$@"; }
 COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:'
 compopt() { :; }
 source /dev/stdin <<<"$(gitreg completion bash)"
@@ -27,9 +26,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 def _bash(line: str) -> list[str]:
     command = ["bash", "--norc", "--noprofile", "-c", BASH, "bash", line]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -51,7 +48,10 @@ def _gitreg_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("gitreg no-", []),
         ("gitreg access ex", ["explain"]),
         ("gitreg versions ri", ["risk/fraud"]),
-        ("gitreg show ri", [f"risk/fraud@{each}" for each in ("latest", "staging", "prod", "champion", "1.1.0", "1.0.0")]),
+        (
+            "gitreg show ri",
+            [f"risk/fraud@{each}" for each in ("latest", "staging", "prod", "champion", "1.1.0", "1.0.0")],
+        ),
         ("gitreg show risk/fraud@1.", ["1.1.0", "1.0.0"]),
         ("gitreg show risk/fraud@p", ["prod"]),
         ("gitreg show other/", []),

@@ -36,9 +36,7 @@ READS: list[list[str]] = [
 
 
 @pytest.mark.parametrize("args", READS, ids=" ".join)
-def test_every_answer_is_text_for_people_and_one_json_document(
-    registry: Path, gitreg: Gitreg, args: list[str]
-) -> None:
+def test_every_answer_is_text_for_people_and_one_json_document(registry: Path, gitreg: Gitreg, args: list[str]) -> None:
     shown = gitreg(*args)
     assert (shown.code, shown.err) == (0, "")
     assert "\x1b" not in shown.out
@@ -85,7 +83,9 @@ def test_show_lays_everything_out(registry: Path, gitreg: Gitreg) -> None:
     result = gitreg("show", "risk/fraud@champion")
     assert result.lines[0] == "risk/fraud@1.1.0"
     fields = dict(line.split(":", 1) for line in result.lines if ":" in line and not line.startswith(" "))
-    assert {key: fields[key].strip() for key in ("lifecycle", "deployed", "aliases", "license", "labels", "parents")} == {
+    assert {
+        key: fields[key].strip() for key in ("lifecycle", "deployed", "aliases", "license", "labels", "parents")
+    } == {
         "lifecycle": "active",
         "deployed": "staging",
         "aliases": "champion",

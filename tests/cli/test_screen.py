@@ -58,7 +58,14 @@ def test_an_escape_sequence_is_shown_and_not_obeyed() -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (90_868_376, "86.7 MiB"), (5 << 40, "5.0 TiB"), (1 << 60, "1048576.0 TiB")],
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (90_868_376, "86.7 MiB"),
+        (5 << 40, "5.0 TiB"),
+        (1 << 60, "1048576.0 TiB"),
+    ],
 )
 def test_sizes_are_readable(size: int, text: str) -> None:
     assert human_size(size) == text

@@ -44,17 +44,26 @@ def test_a_model_goes_its_whole_way(own_registry: Path, gitreg: Gitreg, weights:
         assert re.fullmatch(re.escape(said) + " " + COMMIT, result.out), result.out
 
 
-def test_every_kind_of_metadata_is_recorded(
-    own_registry: Path, gitreg: Gitreg, weights: Path, tmp_path: Path
-) -> None:
+def test_every_kind_of_metadata_is_recorded(own_registry: Path, gitreg: Gitreg, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("epochs: 20\nlayers: [1, 2]\n")
-    (tmp_path / "evaluations.json").write_text('[{"dataset": {"name": "ledger"}, "split": "test", "metrics": {"auc": 1}}]')
+    (tmp_path / "evaluations.json").write_text(
+        '[{"dataset": {"name": "ledger"}, "split": "test", "metrics": {"auc": 1}}]'
+    )
     result = gitreg(
         *("register", "risk/new", weights, "--version", "1.0.0", "--metrics", "-", "--metric", "auc=0.5"),
         *("--params", tmp_path / "params.yaml", "--param", "epochs=30", "--dataset", "ledger@2026.01,uri=s3://b/k"),
         *("--evaluations", tmp_path / "evaluations.json", "--label", "team=risk", "--framework", "pytorch==2.13.0"),
         *("--license", "MIT", "--parent", "risk/fraud@1.0.0:distilled-from", "--base", "hf://org/model@main"),
-        *("--created", "2026-01-31T12:00:00Z", "--model-description", "New.", "--task", "scoring", "--no-code", "--json"),
+        *(
+            "--created",
+            "2026-01-31T12:00:00Z",
+            "--model-description",
+            "New.",
+            "--task",
+            "scoring",
+            "--no-code",
+            "--json",
+        ),
         stdin='{"auc": 0.1, "loss": 2}',
     )
     assert (result.code, result.err) == (0, "")
@@ -182,7 +191,11 @@ def test_a_subject_becomes_what_was_done() -> None:
 
 
 def test_init_makes_a_registry_that_can_be_written_to(gitreg: Gitreg, tmp_path: Path, weights: Path) -> None:
-    for args in (["init", "--bare", tmp_path / "a.git"], ["server", "init", tmp_path / "b.git"], ["init", tmp_path / "c"]):
+    for args in (
+        ["init", "--bare", tmp_path / "a.git"],
+        ["server", "init", tmp_path / "b.git"],
+        ["init", tmp_path / "c"],
+    ):
         made = gitreg(*args)
         assert (made.code, made.err) == (0, "")
         path = args[-1]

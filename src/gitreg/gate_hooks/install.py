@@ -55,10 +55,16 @@ def hook_text(name: str, interpreter: str | None = None) -> bytes:
     return (resource("hooks") / name).read_bytes().replace(_PLACEHOLDER, quoted)
 
 
+def _is_foreign(path: Path) -> bool:
+    """Whether a hook is somebody else's; an emptied one is nobody's."""
+    data = path.read_bytes() if path.exists() else b""
+    return bool(data.strip()) and _MARK not in data
+
+
 def install(repository: Repository, names: tuple[str, ...]) -> list[Path]:
     """Install hooks into the repository's own hooks folder; ConflictError rather than over a foreign hook."""
     folder = repository.common_dir / "hooks"
-    foreign = [name for name in names if (folder / name).exists() and _MARK not in (folder / name).read_bytes()]
+    foreign = [name for name in names if _is_foreign(folder / name)]
     if foreign:
         raise ConflictError(
             f"{folder} has a {' and a '.join(foreign)} hook of another origin",

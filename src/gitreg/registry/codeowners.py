@@ -53,7 +53,12 @@ def _by_environment(access: Access) -> list[tuple[str, list[str]]]:
     grants = [grant for grant in access.grants if _DEPLOYING & set(grant.actions)]
     names = sorted({str(name) for grant in grants for name in grant.environments})
     return [
-        (name, _users(access, (grant for grant in grants if not grant.environments or name in grant.environments), _DEPLOYING))
+        (
+            name,
+            _users(
+                access, (grant for grant in grants if not grant.environments or name in grant.environments), _DEPLOYING
+            ),
+        )
         for name in names
     ]
 
@@ -76,7 +81,9 @@ def _users(access: Access, grants: Iterable[Grant], actions: Iterable[Action]) -
     for grant in grants:
         if wanted & set(grant.actions):
             for subject in grant.to:
-                members = access.groups.get(subject.removeprefix(GROUP), ()) if subject.startswith(GROUP) else (subject,)
+                members = (
+                    access.groups.get(subject.removeprefix(GROUP), ()) if subject.startswith(GROUP) else (subject,)
+                )
                 found |= dict.fromkeys(map(str, members))
     return sorted(found)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.access import Access, Action, Grant, effective_admins
-from gitreg.errors import ConflictError, InvalidError
 from gitreg.config import is_repository
+from gitreg.errors import ConflictError, InvalidError
 from gitreg.gate_hooks import identity
 from gitreg.gate_hooks.install import CLONE_HOOKS, SERVER_HOOKS, configure_server, install
 from gitreg.gate_hooks.marks import write_marks
@@ -135,6 +135,7 @@ def _begin(repository: Repository, request: InitRequest, files: Mapping[str, byt
     message = "Begin the registry\n"
     commit = write_commit(repository, parent=None, edits=files, message=message, author=author, committer=author)
     refs.update(repository, MAIN, commit, None)
+    repository.run(["symbolic-ref", "HEAD", MAIN])
     if repository.work_tree is not None:
         repository.run([f"--work-tree={repository.work_tree}", "reset", "--hard", "--quiet"])
     return commit
@@ -151,9 +152,7 @@ def _first_state(request: InitRequest, path: Path) -> dict[str, bytes]:
         return {**files, **_folder_files(request.source)}
     settings = _settings(request, path)
     admin = UserName(_admin(request))
-    access = Access(
-        groups={}, grants=(Grant(to=(admin,), actions=(Action.ADMIN,), models=(), ),), deny=()
-    )
+    access = Access(groups={}, grants=(Grant(to=(admin,), actions=(Action.ADMIN,)),), deny=())
     environment = settings.environments[0].name if settings.environments else "ENVIRONMENT"
     files |= {
         SETTINGS: settings.to_bytes(),
