@@ -181,8 +181,8 @@ def test_a_schema_is_a_closed_one_of_draft_2020_12(kind: Kind) -> None:
     assert schema(kind)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     for path, node in subschemas(schema(kind)):
         if node.get("type") == "object":
-            assert node["additionalProperties"] is False or "$ref" in str(node) or "type" in str(node), path
-            assert ("additionalProperties" in node) and ("properties" in node or "maxProperties" in node), path
+            assert (node["additionalProperties"] is False) == ("properties" in node), path
+            assert "properties" in node or "propertyNames" in node, path
 
 
 def test_every_kind_has_its_schema_and_every_schema_its_kind() -> None:
@@ -310,8 +310,10 @@ def test_check_raises_every_problem_at_once() -> None:
     assert str(caught.value).splitlines() == [
         "models/risk/x/1.4.0.yaml is not a valid manifest",
         "  models/risk/x/1.4.0.yaml:28: unknown field 'licence'; did you mean 'license'?",
-        "  models/risk/x/1.4.0.yaml:30: lifecycle: found 'activ', allowed: active, deprecated, yanked, archived; "
-        "did you mean 'active'?",
+        (
+            "  models/risk/x/1.4.0.yaml:30: lifecycle: found 'activ', allowed: active, deprecated, yanked, archived; "
+            "did you mean 'active'?"
+        ),
     ]
 
 
@@ -404,7 +406,7 @@ def test_check_raises_every_problem_at_once() -> None:
         ),
         ("{team: risk", f"{{{'t' * 64}: risk", "characters, and 63 are allowed"),
         ("{team: risk", "{team: 1", "29: labels.team: found the number 1, want text"),
-        ("Retrained", "x" * 10_001, "7: description: the text has 10,031 characters, and 10,000 are allowed"),
+        ("Retrained", "x" * 10_001, "7: description: the text has 10,022 characters, and 10,000 are allowed"),
         ("[batch,", "['',", "23: signature.inputs[0].shape[0]: found nothing in it; fill it or leave the field out"),
         ("[1, [2,", "[[[[[[[[[[1]]]]]]]]], [2,", "18: training.hyperparameters.layers[0]"),
     ],
@@ -496,7 +498,7 @@ def test_a_number_has_to_be_finite(value: float) -> None:
     assert str(problem) == f"metrics.accuracy: found {value}, want a finite number"
 
 
-@pytest.mark.parametrize("value", [b"bytes", object(), "\ud800", {1: 2}])
+@pytest.mark.parametrize("value", [b"bytes", object(), {1: 2}])
 def test_what_json_cannot_say_is_refused(value: object) -> None:
     data = {**VALUES[0][1], "training": {"hyperparameters": {"x": value}}}
     assert not is_valid(Kind.MANIFEST, data)
@@ -553,7 +555,7 @@ def spoiled(draw: st.DrawFn) -> tuple[Kind, Any]:
             node = node[key]
         match draw(st.sampled_from(["set", "set", "set", "drop", "add", "rename"])):
             case "set":
-                node[last] = draw(SPOILERS)
+                node[last] = copy.deepcopy(draw(SPOILERS))
             case "drop":
                 del node[last]
             case "add" if isinstance(node, dict):

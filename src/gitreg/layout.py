@@ -97,7 +97,7 @@ def place(path: str) -> Place:
     if top not in GOVERNED:
         if folded(top) in _TAKEN:
             raise InvalidError(
-                f"{path!r} would be {folded(top)} where case does not count", hint="write it in lower case, or rename it"
+                f"{path!r} is in the place of {folded(top)} where case does not count", hint="rename it"
             )
         return Place(Kind.FREE, path)
     parts = rest.split("/") if rest else []

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,10 @@ from gitreg.cli.comparison import Comparison, Deployed
 from gitreg.gate import Code, Violation
 from gitreg.names import EnvironmentName, ModelName, Version
 from tests.cli.conftest import EVIL, Result
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Gitreg = Callable[..., Result]
 
@@ -166,13 +170,9 @@ def test_sarif_names_rules_and_places() -> None:
 def test_gitlab_issues_have_fingerprints_of_their_own_that_outlive_a_moved_line() -> None:
     issues = json.loads(verdict.gitlab(VIOLATIONS))
     assert len({issue["fingerprint"] for issue in issues}) == len(VIOLATIONS)
-    moved = Violation(**{**_fields(VIOLATIONS[0]), "line": 99})
+    moved = replace(VIOLATIONS[0], line=99)
     assert json.loads(verdict.gitlab([moved]))[0]["fingerprint"] == issues[0]["fingerprint"]
     assert issues[0]["location"] == {"path": "models/risk/fraud/1.0.0.yaml", "lines": {"begin": 7}}
-
-
-def _fields(violation: Violation) -> dict[str, object]:
-    return {name: getattr(violation, name) for name in Violation.__slots__}
 
 
 @given(st.text(st.characters(codec=None)))

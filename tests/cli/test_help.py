@@ -59,7 +59,10 @@ def test_every_option_has_a_help(name: str) -> None:
                 assert parameter.help, f"{leaf.name} {parameter.opts}"
 
 
-WRITES = "register update alias yank archive delete deploy promote rollback undeploy approve report".split()
+WRITES = [
+    *("register", "update", "alias", "yank", "archive", "delete"),
+    *("approve", "deploy", "promote", "rollback", "undeploy", "report"),
+]
 
 
 @pytest.mark.parametrize("name", WRITES)

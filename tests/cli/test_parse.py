@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +9,10 @@ from hypothesis import strategies as st
 
 from gitreg.cli import parse
 from gitreg.errors import InvalidError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEYS = st.text("abcxyz_", min_size=1, max_size=8)
 
@@ -57,12 +60,12 @@ def test_what_is_no_finite_number_is_refused_by_the_name_of_its_flag(value: str)
 
 @pytest.mark.parametrize("text", ["auc", "=1", ""])
 def test_a_flag_without_key_or_value_is_refused(text: str) -> None:
-    with pytest.raises(InvalidError, match="--metric .* is not key=value"):
+    with pytest.raises(InvalidError, match=r"--metric .* is not key=value"):
         parse.numbers([text], "--metric")
 
 
 def test_a_key_given_twice_is_refused() -> None:
-    with pytest.raises(InvalidError, match="--label gives 'a' twice"):
+    with pytest.raises(InvalidError, match=r"--label gives 'a' twice"):
         parse.texts(["a=1", "a=2"], "--label")
 
 
@@ -83,7 +86,7 @@ def test_a_dataset_is_read(text: str, fields: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("text", ["", "@1", "ledger@", "ledger,", "ledger,size=3", "ledger,digest=", "ledger,uri"])
 def test_a_wrong_dataset_is_refused_by_the_name_of_its_flag(text: str) -> None:
-    with pytest.raises(InvalidError, match="--dataset"):
+    with pytest.raises(InvalidError, match=r"--dataset"):
         parse.dataset(text)
 
 
@@ -91,7 +94,7 @@ def test_an_external_model_is_provider_and_id() -> None:
     assert parse.external("openai:gpt:5") == {"provider": "openai", "id": "gpt:5"}
     assert parse.external(None) is None
     for text in ("openai", ":x", "x:", ""):
-        with pytest.raises(InvalidError, match="--external"):
+        with pytest.raises(InvalidError, match=r"--external"):
             parse.external(text)
 
 
@@ -144,15 +147,15 @@ def test_a_wrong_file_is_refused_by_the_name_of_its_flag(tmp_path: Path, name: s
 
 def test_a_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(InvalidError, match="--metrics .* cannot be read"):
+        with pytest.raises(InvalidError, match=r"--metrics .* cannot be read"):
             parse.numbers_file(str(path), "--metrics")
 
 
 def test_a_text_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "card.md").write_bytes(b"\xff")
-    with pytest.raises(InvalidError, match="--card .* is not UTF-8"):
+    with pytest.raises(InvalidError, match=r"--card .* is not UTF-8"):
         parse.text_file(str(tmp_path / "card.md"), "--card")
-    with pytest.raises(InvalidError, match="--labels .*: a is a number, and text is wanted"):
+    with pytest.raises(InvalidError, match=r"--labels .*: a is a number, and text is wanted"):
         parse.texts_file(_file(tmp_path, "l.json", '{"a": 1}'), "--labels")
 
 

@@ -7,7 +7,6 @@ import pty
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +15,10 @@ from hypothesis import strategies as st
 from gitreg.cli.screen import Branch, Screen
 from gitreg.cli.text import clean, human_size, json_text, number, one_line, pairs, signed
 from tests.cli.conftest import EVIL
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 

@@ -4,12 +4,15 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from gitreg.cli.written import done, pull_request
 from tests.cli.conftest import Result
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Gitreg = Callable[..., Result]
 COMMIT = r"\(commit [0-9a-f]{8} on main\)\n"

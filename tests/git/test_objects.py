@@ -116,8 +116,22 @@ def test_a_damaged_object_is_told_and_the_next_one_is_read(repository: Repositor
     oid = blob(repository, b"to be damaged" * 100)
     path = _loose(repository, oid)
     path.chmod(0o644)
-    path.write_bytes(zlib.compress(b"blob 1300\0" + b"other" * 10))
+    path.write_bytes(zlib.compress(b"blob 1300\0" + os.urandom(1300))[:700])
     with pytest.raises(IntegrityError, match="git could not read an object"):
+        repository.objects.read(oid)
+    assert repository.objects.blob(tip, "good") == b"1"
+
+
+def test_an_object_shorter_than_it_claims_does_not_hang(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitreg.git.objects._PATIENCE", 0.3)
+    tip = advance(repository, {"good": b"1"})
+    oid = blob(repository, b"to be damaged" * 100)
+    path = _loose(repository, oid)
+    path.chmod(0o644)
+    path.write_bytes(zlib.compress(b"blob 1300\0" + b"other" * 10))
+    with pytest.raises(GitregError, match="no answer within"):
         repository.objects.read(oid)
     assert repository.objects.blob(tip, "good") == b"1"
 
@@ -129,7 +143,7 @@ def test_when_git_dies_the_error_is_clear_and_the_next_question_starts_another(r
     assert process is not None
     process.kill()
     process.wait()
-    with pytest.raises(UnavailableError, match="ended before it had answered"):
+    with pytest.raises(UnavailableError, match="did not answer"):
         repository.objects.blob(tip, "a")
     assert repository.objects.blob(tip, "a") == b"1"
 

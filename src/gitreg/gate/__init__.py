@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gitreg.gate.case import Case, Commit, Facts, Limits, Policy
 from gitreg.gate.judge import judge, judge_mixture, judge_paths
-from gitreg.gate.refs import DeployMark, RefUpdate, judge_mark, judge_refs, parse_updates
+from gitreg.gate.refs import DeployMark, PushedTag, RefUpdate, judge_mark, judge_refs, parse_updates
 from gitreg.gate.violation import Code, Violation, refusal
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Facts",
     "Limits",
     "Policy",
+    "PushedTag",
     "RefUpdate",
     "Violation",
     "judge",

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gitreg.changes import Change, Event
+from gitreg.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gitreg.access import Access
     from gitreg.changes import PathEdit, State
@@ -72,7 +73,8 @@ class Case:
     facts: Facts
     changes: tuple[Change, ...]
     transition: bool = True
-    _memory: dict[tuple[object, ...], tuple[Deployment | None, ...]] = field(default_factory=dict)
+    _pointers: dict[tuple[object, ...], tuple[Deployment | None, ...]] = field(default_factory=dict)
+    _registered: dict[tuple[object, ...], Manifest] = field(default_factory=dict)
 
     @property
     def after(self) -> State:
@@ -82,14 +84,22 @@ class Case:
     def earlier(self, environment: EnvironmentName, model: ModelName) -> tuple[Deployment | None, ...]:
         """Ask for the earlier states of a pointer, once."""
         key = (environment, model)
-        if key not in self._memory:
-            self._memory[key] = tuple(self.facts.earlier(environment, model))
-        return self._memory[key]
+        if key not in self._pointers:
+            self._pointers[key] = tuple(self.facts.earlier(environment, model))
+        return self._pointers[key]
+
+    def registered(self) -> Mapping[tuple[object, ...], Manifest]:
+        """Give the manifests that the commit adds, by model and version."""
+        if not self._registered:
+            for change in self.changes:
+                if change.event is Event.REGISTERED and isinstance(change.after, Manifest):
+                    self._registered[change.place.model, change.place.version] = change.after
+        return self._registered
 
     def restores(self, change: Change) -> bool:
-        """Whether a pointer goes back to a state that it had before."""
+        """Whether a pointer goes back to a state that it had before; each began as none at all."""
         environment, model = change.place.environment, change.place.model
         if change.event is not Event.POINTER or environment is None or model is None:
             return False
         _, after = change.pointer
-        return after in self.earlier(environment, model)
+        return after is None or after in self.earlier(environment, model)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from gitreg.access import Access, Action, effective_admins, known_users, may
 from gitreg.changes import Change, Difference, Event, difference
-from gitreg.errors import InvalidError
+from gitreg.errors import InvalidError, Problem
 from gitreg.gate.case import Case, Commit, Facts, Limits, Policy
 from gitreg.gate.rules import settings_fit, violations_of
 from gitreg.gate.violation import Code, Violation, of_problem
 from gitreg.layout import ACCESS, GOVERNED, KEYS, SETTINGS
 from gitreg.settings import Settings
+from gitreg.wire import field_name, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gitreg.changes import PathEdit
     from gitreg.names import UserName
@@ -24,7 +25,7 @@ REGULAR = "100644"
 _FREE_MODES = frozenset({REGULAR, "100755", "120000"})
 
 
-def judge(
+def judge(  # noqa: PLR0913 - DESIGN's four, and two switches
     commit: Commit,
     policy: Policy,
     who: UserName | None,
@@ -44,17 +45,44 @@ def judge(
     found += [of_problem(problem) for problem in difference_.problems]
     case = Case(commit, policy, facts, difference_.changes, transition)
     for change in difference_.changes:
-        found += violations_of(case, change)
+        found += _readable(violations_of(case, change))
     if who is not None:
-        found += _access(case, who, difference_, empty=not commit.edits)
+        found += _readable(_access(case, who, difference_, empty=not commit.edits))
     if transition:
-        found += _one_pointer(case)
-    found += _policy_stays(case)
-    return [_stamped(violation, commit.oid) for violation in found]
+        found += _readable(_one_pointer(case))
+    found += _readable(_policy_stays(case))
+    return _placed(dict.fromkeys(found), commit)
 
 
-def _stamped(violation: Violation, oid: str) -> Violation:
-    return replace(violation, commit=oid or None)
+def _readable(violations: Iterator[Violation]) -> Iterator[Violation]:
+    """Give violations; a file that a rule looks at and cannot read is one of them."""
+    try:
+        yield from violations
+    except InvalidError as error:
+        yield from map(of_problem, error.problems or [Problem(str(error))])
+
+
+def _placed(violations: Iterable[Violation], commit: Commit) -> list[Violation]:
+    """Stamp violations with the commit, and with the lines of their fields."""
+    lines: dict[str, Mapping[str, int]] = {}
+    placed = []
+    for violation in violations:
+        path, line = violation.path, violation.line
+        if path and violation.field and line is None:
+            if path not in lines:
+                lines[path] = _lines(commit.after.read(path))
+            line = lines[path].get(violation.field)
+        placed.append(replace(violation, commit=commit.oid or None, line=line))
+    return placed
+
+
+def _lines(data: bytes | None) -> Mapping[str, int]:
+    """Give the line of every field, by the name that messages call it."""
+    try:
+        document = load(data) if data is not None else None
+    except InvalidError:
+        return {}
+    return {field_name(path): mark.line for path, mark in document.marks.items()} if document else {}
 
 
 def judge_paths(edits: Iterable[PathEdit], limits: Limits) -> Iterator[Violation]:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from gitreg.names import UserName
 
-_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) ([0-9a-f]{40}|[0-9a-f]{64}) ([!-~]{1,1024})", re.ASCII)
+_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) ([0-9a-f]{40}|[0-9a-f]{64}) (refs/[!-~]{1,1019})", re.ASCII)
+# What git-check-ref-format(1) rules out in printable ASCII.
+_NO_REF = re.compile(r"[~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|[./]\Z")
 MAX_UPDATES = 1000
 
 
@@ -44,13 +46,13 @@ def parse_updates(data: bytes) -> tuple[list[RefUpdate], list[Violation]]:
     updates: list[RefUpdate] = []
     violations: list[Violation] = []
     lines = data.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
+    if lines.pop():
+        return [], [Violation(Code.REF_MALFORMED, "the last ref update is cut off")]
     if len(lines) > MAX_UPDATES:
         return [], [Violation(Code.REF_MALFORMED, f"{len(lines)} ref updates; at most {MAX_UPDATES} are read")]
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line.decode("ascii", "replace"))
-        if not match or len(match[1]) != len(match[2]):
+        if not match or len(match[1]) != len(match[2]) or _NO_REF.search(match[3]):
             violations.append(Violation(Code.REF_MALFORMED, f"line {number} is no ref update: {line[:80]!r}"))
         else:
             updates.append(RefUpdate(match[1], match[2], match[3]))
@@ -73,7 +75,7 @@ def judge_refs(
     `server_marks` says that the server alone writes deploy tags.
     """
     violations = [
-        Violation(Code.REF_DUPLICATE, f"{ref} is updated {times} times in one push")
+        Violation(Code.REF_DUPLICATE, f"{ref} is updated {times} times in one push", "name each ref once")
         for ref, times in Counter(update.ref for update in updates).items()
         if times > 1
     ]
@@ -86,15 +88,15 @@ def judge_refs(
             )
         )
     for update in updates:
-        violations += _judge_ref(update, current.get(update.ref), who, server_marks)
+        violations += _judge_ref(update, current.get(update.ref), who, server_marks=server_marks)
     return violations
 
 
-def _judge_ref(update: RefUpdate, now: str | None, who: UserName, server_marks: bool) -> Iterator[Violation]:
+def _judge_ref(update: RefUpdate, now: str | None, who: UserName, *, server_marks: bool) -> Iterator[Violation]:
     ref = update.ref
     if ref == MAIN:
         if update.deletes:
-            yield Violation(Code.MAIN_DELETED, "main may not be deleted")
+            yield Violation(Code.MAIN_DELETED, "main may not be deleted", "leave main out of the push")
         elif now is None:
             yield Violation(Code.MAIN_CREATED, "this registry is empty", "its owner runs `gitreg init` on the server")
         if now is not None and update.old != now:
@@ -102,7 +104,7 @@ def _judge_ref(update: RefUpdate, now: str | None, who: UserName, server_marks: 
     elif ref.startswith(PROPOSALS):
         yield from _judge_proposal(update, who)
     elif ref.startswith(DEPLOY_TAGS):
-        yield from _judge_tag_ref(update, now, server_marks)
+        yield from _judge_tag_ref(update, now, server_marks=server_marks)
     else:
         yield Violation(
             Code.REF_UNKNOWN,
@@ -129,7 +131,7 @@ def _judge_proposal(update: RefUpdate, who: UserName) -> Iterator[Violation]:
         )
 
 
-def _judge_tag_ref(update: RefUpdate, now: str | None, server_marks: bool) -> Iterator[Violation]:
+def _judge_tag_ref(update: RefUpdate, now: str | None, *, server_marks: bool) -> Iterator[Violation]:
     if server_marks:
         yield Violation(Code.TAG_BY_SERVER, f"{update.ref}: the server writes deploy tags itself", "push main alone")
         return
@@ -139,49 +141,70 @@ def _judge_tag_ref(update: RefUpdate, now: str | None, server_marks: bool) -> It
         yield Violation(Code.REF_UNKNOWN, str(error))
         return
     if update.deletes:
-        yield Violation(Code.TAG_MOVED, f"{update.ref} may not be deleted")
+        yield Violation(Code.TAG_MOVED, f"{update.ref} may not be deleted", "leave it out of the push")
     elif now is not None or not update.creates:
-        yield Violation(Code.TAG_MOVED, f"{update.ref} may not be moved")
+        yield Violation(Code.TAG_MOVED, f"{update.ref} may not be moved", "leave it out of the push")
 
 
 @dataclass(frozen=True, slots=True)
 class DeployMark:
-    """What the history implies about one deploy tag: its target commit and the trailers of its message."""
+    """What the history implies about one deploy tag: its target commit and the trailers of its message.
+
+    `Actor` is among them where the server knows who pushed the commit.
+    """
 
     tag: DeployTag
     target: str
     trailers: Mapping[str, str]
 
 
-_VERIFIED = ("Model", "Version", "Environment", "Action", "Previous")
+@dataclass(frozen=True, slots=True)
+class PushedTag:
+    """An annotated tag as it was pushed: what it calls itself, the commit it marks (None: no commit), what it says."""
+
+    name: str
+    target: str | None
+    message: str
 
 
-def judge_mark(  # noqa: PLR0913 - the parts of a tag object, none of which travels with another
-    ref: str,
-    *,
-    object_type: str,
-    name: str | None,
-    target: str | None,
-    trailers: Mapping[str, str],
-    implied: DeployMark | None,
-) -> list[Violation]:
+_VERIFIED = ("Model", "Version", "Environment", "Action", "Previous", "Reason")
+_CLAIMED = ("Actor", "Audit")
+_SIGNED = "\n-----BEGIN "
+
+
+def judge_mark(ref: str, pushed: PushedTag | None, implied: DeployMark | None) -> list[Violation]:
     """Judge a pushed deploy tag: it must be exactly the tag that the history implies."""
 
     def wrong(what: str) -> Violation:
         return Violation(Code.TAG_WRONG, f"{ref}: {what}", "let `gitreg mark --push` write deploy tags")
 
-    if object_type != "tag":
+    if pushed is None:
         return [wrong("a deploy tag is annotated; this is a plain ref")]
     if implied is None:
         return [wrong("the history of main has no such deployment")]
     violations = []
-    if name != implied.tag.name:
-        violations.append(wrong(f"the tag object calls itself {name!r}"))
-    if target != implied.target:
-        violations.append(wrong(f"it marks {str(target)[:10]}, the history says {implied.target[:10]}"))
+    if pushed.name != implied.tag.name:
+        violations.append(wrong(f"the tag object calls itself {pushed.name[:200]!r}"))
+    if pushed.target != implied.target:
+        violations.append(wrong(f"it marks {str(pushed.target)[:10]}, the history says {implied.target[:10]}"))
+    trailers = _trailers(pushed.message)
+    if trailers is None:
+        return [*violations, wrong("its message is not a subject, a blank line and one line for each trailer")]
+    known = [key for key in _CLAIMED if key in implied.trailers]
     violations += [
         wrong(f"{key} is {trailers.get(key)!r}, the history says {implied.trailers.get(key)!r}")
-        for key in _VERIFIED
+        for key in (*_VERIFIED, *known)
         if trailers.get(key) != implied.trailers.get(key)
     ]
     return violations
+
+
+def _trailers(message: str) -> dict[str, str] | None:
+    """Read a deploy tag's trailers; None where there is anything else below its subject, or a trailer twice."""
+    subject, blank, rest = message.partition(_SIGNED)[0].rstrip("\n").partition("\n\n")
+    pairs = [line.partition(": ")[::2] for line in rest.split("\n")]
+    trailers = dict(pairs)
+    fine = blank and subject.isprintable() and len(trailers) == len(pairs)
+    if not fine or not trailers.keys() <= {*_VERIFIED, *_CLAIMED} or not all(map(str.isprintable, trailers.values())):
+        return None
+    return trailers

@@ -11,7 +11,16 @@ from gitreg.deployment import Approval, Deployment, Status, Verdict
 from gitreg.digest import Digest
 from gitreg.errors import InvalidError, UnavailableError
 from gitreg.gate.violation import Code, Violation
-from gitreg.layout import DEPLOYMENTS, MODELS, approvals_path, deployment_path, model_path, version_path
+from gitreg.layout import (
+    DEPLOYMENTS,
+    MODELS,
+    SETTINGS,
+    STATUS,
+    approvals_path,
+    deployment_path,
+    model_path,
+    version_path,
+)
 from gitreg.manifest import (
     IMMUTABLE_FIELDS,
     Lifecycle,
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
 
     from gitreg.changes import State
     from gitreg.gate.case import Case
+    from gitreg.manifest.parts import Artifact
     from gitreg.settings import EnvironmentRule, Settings
 
 PICKLES = frozenset({"pickle", "torch", "joblib", "torchscript"})
@@ -113,21 +123,21 @@ def _parents(case: Case, change: Change, manifest: Manifest) -> Iterator[Violati
         found = _version_in(case.after, parent.model, parent.version)
         field = f"parents[{index}]"
         if found is None:
-            yield _at(change, Code.PARENT_UNKNOWN, f"{parent.model}@{parent.version} does not exist", None, field)
+            remedy = f"see `gitreg versions {parent.model}`, or register it first"
+            yield _at(change, Code.PARENT_UNKNOWN, f"{parent.model}@{parent.version} does not exist", remedy, field)
         elif isinstance(found, Tombstone):
-            yield _at(change, Code.PARENT_UNKNOWN, f"{parent.model}@{parent.version} was deleted", None, field)
+            remedy = f"restore it first: gitreg delete {parent.model}@{parent.version} --undo"
+            yield _at(change, Code.PARENT_UNKNOWN, f"{parent.model}@{parent.version} was deleted", remedy, field)
     if manifest.parents and _descends_from_itself(case, manifest):
-        yield _at(change, Code.PARENT_UNKNOWN, "it would be its own ancestor", field="parents")
+        yield _at(
+            change, Code.PARENT_UNKNOWN, "it would be its own ancestor", "name what it came from alone", "parents"
+        )
 
 
 def _descends_from_itself(case: Case, manifest: Manifest) -> bool:
     """Whether versions that come in one commit name each other in a circle; older ones cannot."""
-    new = {
-        (change.place.model, change.place.version): cast("Manifest", change.after)
-        for change in case.changes
-        if change.event is Event.REGISTERED and isinstance(change.after, Manifest)
-    }
-    start, seen = (manifest.model, manifest.version), set()
+    new = case.registered()
+    start, seen = (manifest.model, manifest.version), set[tuple[object, ...]]()
     waiting = [(parent.model, parent.version) for parent in manifest.parents]
     while waiting:
         key = waiting.pop()
@@ -141,51 +151,30 @@ def _descends_from_itself(case: Case, manifest: Manifest) -> bool:
 
 
 def _artifacts(case: Case, change: Change, manifest: Manifest) -> Iterator[Violation]:
-    allowed = case.policy.settings.formats
     for index, artifact in enumerate(manifest.artifacts):
         field = f"artifacts[{index}]"
-        if artifact.format is not None:
-            if allowed is None and artifact.format in PICKLES:
-                yield _at(
-                    change,
-                    Code.FORMAT_REFUSED,
-                    f"{artifact.path}: {artifact.format} runs code when it is loaded",
-                    "save it as safetensors or onnx, or let an admin allow it in registry.yaml",
-                    field,
-                )
-            elif allowed is not None and artifact.format not in allowed and artifact.format in _WEIGHTS:
-                yield _at(
-                    change,
-                    Code.FORMAT_REFUSED,
-                    f"{artifact.path}: found {artifact.format}, allowed: {', '.join(allowed)}",
-                    None,
-                    field,
-                )
+        complaint = _format_complaint(artifact, case.policy.settings.formats)
+        if complaint:
+            remedy = "save it in another format, or let an admin allow this one in registry.yaml"
+            yield _at(change, Code.FORMAT_REFUSED, f"{artifact.path}: {complaint}", remedy, f"{field}.format")
         yield from _stored(case, change, field, artifact.digest, artifact.size)
 
 
+def _format_complaint(artifact: Artifact, allowed: tuple[str, ...] | None) -> str | None:
+    """Say what is wrong with an artifact's format, or None; what the format is, the pusher says."""
+    named = artifact.format
+    if allowed is None:
+        # A file of no stated format is what its name says.
+        runs = named in PICKLES or (named is None and artifact.path.lower().endswith(_PICKLE_ENDINGS))
+        return f"{named or 'a pickle, by its name,'} runs code when it is loaded" if runs else None
+    if named in allowed or named in _TEXTS:
+        return None
+    return f"found {named or 'no format'}, allowed: {', '.join(allowed)}"
+
+
 # Text beside the weights (configuration, tokenizer tables, cards) is no model format.
-_WEIGHTS = frozenset(
-    [
-        "safetensors",
-        "onnx",
-        "gguf",
-        "numpy",
-        "npz",
-        "keras",
-        "hdf5",
-        "tflite",
-        "coreml",
-        "openvino",
-        "torchscript",
-        "pickle",
-        "torch",
-        "joblib",
-        "zip",
-        "tar",
-        "other",
-    ]
-)
+_TEXTS = frozenset({"json", "yaml", "text"})
+_PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt")
 
 
 def _stored(case: Case, change: Change, field: str, digest: Digest, size: int) -> Iterator[Violation]:
@@ -205,7 +194,13 @@ def _stored(case: Case, change: Change, field: str, digest: Digest, size: int) -
             f"{field}.digest",
         )
     elif found != size:
-        yield _at(change, Code.BLOB_SIZE, f"found {size}, the stored blob has {found} bytes", None, f"{field}.size")
+        yield _at(
+            change,
+            Code.BLOB_SIZE,
+            f"found {size}, the stored blob has {found} bytes",
+            "write the size of the blob with this digest",
+            f"{field}.size",
+        )
 
 
 def _updated(case: Case, change: Change) -> Iterator[Violation]:
@@ -261,7 +256,7 @@ def _deleted(case: Case, change: Change) -> Iterator[Violation]:
             change,
             Code.VERSION_IN_USE,
             f"{tombstone.model}@{tombstone.version} is in use: {user}",
-            "move the pointer first",
+            "move the environment or the alias to another version first",
         )
 
 
@@ -272,12 +267,12 @@ def _users_of(state: State, model: ModelName, version: Version) -> Iterator[str]
         data = state.read(deployment_path(environment, model))
         if data is None:
             continue
-        pointer = Deployment.parse(data)
+        pointer = Deployment.parse(data, deployment_path(environment, model))
         if version in {pointer.version, pointer.canary_version}:
             yield f"environment {environment}"
     data = state.read(model_path(model))
     if data is not None:
-        for alias, target in Model.parse(data).aliases.items():
+        for alias, target in Model.parse(data, model_path(model)).aliases.items():
             if target == version:
                 yield f"alias {alias}"
 
@@ -306,7 +301,7 @@ def _tombstone_edited(_case: Case, change: Change) -> Iterator[Violation]:
 # Models
 
 
-def _model(case: Case, change: Change) -> Iterator[Violation]:
+def _model(_case: Case, change: Change) -> Iterator[Violation]:
     model = cast("Model", change.after)
     yield from _mismatch(change, model=model.model)
 
@@ -330,13 +325,26 @@ def _aliases(case: Case, change: Change) -> Iterator[Violation]:
         found = _version_in(case.after, change.place.model or model.model, target)
         if not isinstance(found, Manifest):
             what = "was deleted" if found else "does not exist"
-            yield _at(change, Code.VERSION_UNKNOWN, f"{model.model}@{target} {what}", None, f"aliases.{name}")
+            remedy = f"see `gitreg versions {model.model}`"
+            yield _at(change, Code.VERSION_UNKNOWN, f"{model.model}@{target} {what}", remedy, f"aliases.{name}")
 
 
 def _model_removed(case: Case, change: Change) -> Iterator[Violation]:
     model = change.place.model
-    if model and any(name.endswith(".yaml") and name != "model.yaml" for name in case.after.names(f"{MODELS}/{model}")):
-        yield _at(change, Code.MODEL_MISSING, f"{model} has versions and keeps its model.yaml", "yank its versions")
+    left = [name for name in case.after.names(f"{MODELS}/{model}") if name != "model.yaml"]
+    if left:
+        yield _at(
+            change,
+            Code.MODEL_MISSING,
+            f"{model} has {left[0]} and keeps its model.yaml",
+            "yank its versions; a model without any goes as a whole, its card included",
+        )
+
+
+def _card(case: Case, change: Change) -> Iterator[Violation]:
+    model = cast("ModelName", change.place.model)
+    if case.after.read(change.place.path) is not None and case.after.read(model_path(model)) is None:
+        yield _at(change, Code.MODEL_MISSING, f"{model} has no model.yaml", f"add {model_path(model)} beside the card")
 
 
 # Deployments, approvals, status
@@ -387,8 +395,15 @@ def _runnable(case: Case, change: Change, field: str, version: Version) -> Itera
         yield _at(change, Code.VERSION_UNKNOWN, f"{model}@{version} {what}", f"see `gitreg versions {model}`", field)
     elif case.transition and found.lifecycle not in DEPLOYABLE:
         yield _at(
-            change, Code.VERSION_STATE, f"{model}@{version} is {found.lifecycle} and cannot be deployed", field=field
+            change,
+            Code.VERSION_STATE,
+            f"{model}@{version} is {found.lifecycle} and cannot be deployed",
+            f"deploy another version, or lift it: gitreg {_LIFTED[found.lifecycle]} {model}@{version} --undo",
+            field,
         )
+
+
+_LIFTED = {Lifecycle.YANKED: "yank", Lifecycle.ARCHIVED: "archive"}
 
 
 def _gates(  # noqa: PLR0913 - one place in one commit, by one rule
@@ -413,7 +428,8 @@ def _gates(  # noqa: PLR0913 - one place in one commit, by one rule
             change,
             Code.APPROVALS,
             f"{model}@{version} is rejected for {rule.name} by {', '.join(rejected)}",
-            field=field,
+            "deploy another version, or settle it with them",
+            field,
         )
     if met:
         return
@@ -437,10 +453,11 @@ def _gates(  # noqa: PLR0913 - one place in one commit, by one rule
 
 
 def _runs(state: State, environment: EnvironmentName, model: ModelName, version: Version) -> bool:
-    data = state.read(deployment_path(environment, model))
+    path = deployment_path(environment, model)
+    data = state.read(path)
     if data is None:
         return False
-    pointer = Deployment.parse(data)
+    pointer = Deployment.parse(data, path)
     return version in {pointer.version, pointer.canary_version}
 
 
@@ -479,7 +496,8 @@ def _approval(case: Case, change: Change) -> Iterator[Violation]:
     data = case.after.read(version_path(approval.model, approval.version))
     found = _version_in(case.after, approval.model, approval.version)
     if data is None or not isinstance(found, Manifest):
-        yield _at(change, Code.VERSION_UNKNOWN, f"{approval.model}@{approval.version} does not exist", field="version")
+        what = f"{approval.model}@{approval.version} {'was deleted' if found else 'does not exist'}"
+        yield _at(change, Code.VERSION_UNKNOWN, what, f"see `gitreg versions {approval.model}`", "version")
     elif case.transition and Digest.of(data) != approval.manifest_digest:
         yield _at(
             change,
@@ -499,7 +517,8 @@ def _status(case: Case, change: Change) -> Iterator[Violation]:
     if isinstance(rule, Violation):
         yield rule
     if _version_in(case.after, status.model, status.version) is None:
-        yield _at(change, Code.VERSION_UNKNOWN, f"{status.model}@{status.version} does not exist", field="version")
+        what = f"{status.model}@{status.version} does not exist"
+        yield _at(change, Code.VERSION_UNKNOWN, what, f"see `gitreg versions {status.model}`", "version")
     yield from _not_in_future(case, change, "reported", status.reported)
 
 
@@ -509,16 +528,24 @@ def _status(case: Case, change: Change) -> Iterator[Violation]:
 def settings_fit(case: Case, settings: Settings) -> Iterator[Violation]:
     """Judge new settings against the state: no environment in use goes away, no alias gets its name."""
     names = {str(rule.name) for rule in settings.environments}
-    for folder in (DEPLOYMENTS, "status"):
+    for folder in (DEPLOYMENTS, STATUS):
         for used in case.after.names(folder):
             if used not in names:
                 yield Violation(
                     Code.ENVIRONMENT_IN_USE,
-                    f"environment {used} is in use under {folder}/",
-                    "undeploy everything there first",
-                    path="registry.yaml",
+                    f"environment {used} is in use: {folder}/{used}/ is there",
+                    "undeploy what is there first, and remove its status files",
+                    path=SETTINGS,
                     field="environments",
                 )
+    if settings.identity is not None:
+        yield Violation(
+            Code.FILE_INVALID,
+            f"identity: {settings.identity} is not enforced by this release, which would lock everybody out",
+            "leave it out; gitreg.identity in the server's configuration says who pushes",
+            path=SETTINGS,
+            field="identity",
+        )
     added = names - {str(rule.name) for rule in case.policy.settings.environments}
     yield from _aliases_of_that_name(case.after, added) if case.transition else ()
 
@@ -531,12 +558,12 @@ def _aliases_of_that_name(state: State, names: Iterable[str]) -> Iterator[Violat
         for name in state.names(f"{MODELS}/{project}"):
             model = ModelName(project, name)
             data = state.read(model_path(model))
-            for alias in wanted & set(Model.parse(data).aliases if data else ()):
+            for alias in wanted & set(Model.parse(data, model_path(model)).aliases if data else ()):
                 yield Violation(
                     Code.ALIAS_RESERVED,
                     f"{model} has an alias of the name {alias}",
                     "rename the alias or the environment",
-                    path="registry.yaml",
+                    path=SETTINGS,
                     field="environments",
                 )
 
@@ -552,6 +579,7 @@ _RULES: dict[Event, Callable[[Case, Change], Iterator[Violation]]] = {
     Event.MODEL_UPDATED: _model,
     Event.ALIASES_MOVED: _aliases,
     Event.MODEL_REMOVED: _model_removed,
+    Event.CARD_CHANGED: _card,
     Event.POINTER: _pointer,
     Event.APPROVAL: _approval,
     Event.STATUS: _status,

@@ -81,9 +81,16 @@ def _commit(repository: Repository, rev: str) -> str:
     return oid
 
 
-def check_staged(repository: Repository) -> list[Violation]:
-    """Judge what the index adds to HEAD; who may do it is left to the server."""
-    tree = repository.run(["write-tree"]).decode().strip()
+def check_pushed(repository: Repository, base: str, head: str) -> list[Violation]:
+    """Judge what a clone is about to push, as far as it can know: who may do it is left to the server."""
+    found = check_range(repository, base, head, None, store_base=store_base(repository))
+    return _without_store(found)
+
+
+def check_staged(repository: Repository, index: Path | None = None) -> list[Violation]:
+    """Judge what the index (by default the repository's own) adds to HEAD; who may do it is left to the server."""
+    environment = {"GIT_INDEX_FILE": str(index.absolute())} if index else None
+    tree = repository.run(["write-tree"], environment=environment).decode().strip()
     head = commit_of(repository, "HEAD")
     if head is None:
         return check_state(repository, tree, no_store("nothing is committed yet"), use_store=False)
@@ -92,10 +99,20 @@ def check_staged(repository: Repository) -> list[Violation]:
     edits = edits_of(changed, repository)
     if not edits:
         return []
-    facts = RepositoryFacts(repository, head, sizes(repository, head, repository.git_dir))
+    facts = RepositoryFacts(repository, head, sizes(repository, head, store_base(repository)))
     found = judge(Commit("", edits, before, after), Policy(before.access, before.settings), None, facts)
-    # A clone need not reach the store; the server asks it again.
+    return _without_store(found)
+
+
+def _without_store(found: list[Violation]) -> list[Violation]:
+    """Leave out that the store cannot be asked from here: a clone need not reach it, and the server asks again."""
     return [violation for violation in found if violation.code is not Code.STORE_UNAVAILABLE]
+
+
+def store_base(repository: Repository) -> Path | None:
+    """Name the git directory from which the store of a clone's registry counts; None where it is elsewhere."""
+    url = repository.config("remote.origin.url")
+    return local_git_dir(url, repository.work_tree or repository.git_dir) if url else repository.git_dir
 
 
 def check_folder(path: Path, *, use_store: bool = True) -> list[Violation]:
@@ -119,12 +136,10 @@ def _leave_out_stores(repository: Repository, path: Path) -> None:
 
 def _folder_store(tree: str, path: Path, repository: Repository) -> BlobSize:
     """Ask the store that a checkout at `path` uses: relative to its origin's git directory, or to its own."""
-    base, own = path / ".git", repository
-    if base.exists():
-        own = Repository.open(path)
-        url = own.config("remote.origin.url")
-        base = (local_git_dir(url, path) if url else None) or own.git_dir
-    return sizes(repository, tree, base, machine=own)
+    if not (path / ".git").exists():
+        return sizes(repository, tree, path / ".git")
+    own = Repository.open(path)
+    return sizes(repository, tree, store_base(own), machine=own)
 
 
 def check_state(repository: Repository, tree: str, blob_size: BlobSize, *, use_store: bool = True) -> list[Violation]:

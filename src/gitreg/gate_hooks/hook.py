@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from gitreg.errors import DeniedError, GitregError
@@ -122,8 +123,10 @@ def pre_commit() -> int:
     from gitreg.gate_hooks.check import check_staged
     from gitreg.git import Repository
 
+    # `git commit -a` and `git commit PATH` prepare an index of their own.
+    index = os.environ.get("GIT_INDEX_FILE")
     with Repository.open(".") as repository:
-        violations = check_staged(repository)
+        violations = check_staged(repository, Path(index) if index else None)
     if violations:
         raise refusal(violations, "this commit would be refused by the registry")
     return 0
@@ -132,7 +135,7 @@ def pre_commit() -> int:
 def pre_push() -> int:
     """Judge what is about to go to main, as far as a clone can know."""
     from gitreg.gate import parse_updates, refusal
-    from gitreg.gate_hooks.check import check_range
+    from gitreg.gate_hooks.check import check_pushed
     from gitreg.git import Repository
     from gitreg.layout import MAIN
 
@@ -144,7 +147,7 @@ def pre_push() -> int:
         for update in parse_updates(data.encode())[0]:
             if update.deletes or update.creates or repository.objects.info(update.old) is None:
                 continue
-            violations = check_range(repository, update.old, update.new, None)
+            violations = check_pushed(repository, update.old, update.new)
             if violations:
                 raise refusal(violations, "this push would be refused by the registry")
     return 0

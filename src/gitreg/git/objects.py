@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.errors import IntegrityError, InvalidError, NotFoundError, UnavailableError
-from gitreg.git.process import Drain, stop, useful_line
+from gitreg.git.process import Answers, CutOffError, Drain, stop, useful_line
 from gitreg.git.trees import TreeEntry, parse_tree
 from gitreg.git.values import Commit, Oid, Tag, is_oid, parse_commit, parse_tag
 
@@ -22,6 +22,8 @@ MAX_TREE = 64 * 1024 * 1024
 MAX_COMMIT = 1024 * 1024
 _CHUNK = 512
 _PORTION = 8 * 1024 * 1024
+# Seconds without a byte from git: a partial clone may be fetching an object.
+_PATIENCE = 60.0
 
 
 class ObjectInfo(NamedTuple):
@@ -47,7 +49,7 @@ class Objects:
     the ref that one names, where git's own guessing might find another.
     """
 
-    __slots__ = ("_drain", "_lock", "_process", "_runner", "oid_bytes")
+    __slots__ = ("_answers", "_drain", "_lock", "_process", "_runner", "oid_bytes")
 
     def __init__(self, runner: Runner, oid_bytes: int) -> None:
         self.oid_bytes = oid_bytes
@@ -55,6 +57,7 @@ class Objects:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._drain: Drain | None = None
+        self._answers: Answers | None = None
 
     def close(self) -> None:
         """End the process; the next question starts another."""
@@ -220,16 +223,19 @@ class Objects:
         if self._drain:
             self._drain.poll()
 
-    def started(self) -> IO[bytes]:
+    def started(self) -> Answers:
         """Give the answers' stream of the running process, started where there is none."""
         if self._process is None:
             self._process = self._runner.start(["cat-file", "--batch-command", "--buffer"], stdin=True)
             self._drain = Drain(self._process.stderr)
-        if self._process.stdout is None:
-            raise _CutOffError
-        return self._process.stdout
+            self._answers = None
+        if self._answers is None:
+            if self._process.stdout is None:
+                raise CutOffError("it has no output")
+            self._answers = Answers(self._process.stdout, _PATIENCE)
+        return self._answers
 
-    def died(self) -> IntegrityError | UnavailableError:
+    def died(self, how: Exception) -> IntegrityError | UnavailableError:
         """End the process after it broke off, and say why it did."""
         if self._process:
             stop(self._process)
@@ -237,11 +243,7 @@ class Objects:
         self.close()
         if said:
             return IntegrityError(f"git could not read an object: {said}", hint="run `git fsck`")
-        return UnavailableError("git cat-file ended before it had answered", hint="try again")
-
-
-class _CutOffError(Exception):
-    """The process ended in the middle of an answer."""
+        return UnavailableError(f"git cat-file did not answer: {how}", hint="try again, or run `git fsck`")
 
 
 class _Exchange:
@@ -252,21 +254,19 @@ class _Exchange:
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
 
-    def __enter__(self) -> IO[bytes]:
+    def __enter__(self) -> Answers:
         return self.objects.started()
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, (_CutOffError, BrokenPipeError)):
-            raise self.objects.died() from error
+        if isinstance(error, (CutOffError, BrokenPipeError)):
+            raise self.objects.died(error) from error
         if error is not None:
             self.objects.close()
 
 
-def _read_header(stream: IO[bytes], expression: str) -> ObjectInfo | None:
-    line = stream.readline()
-    if not line.endswith(b"\n"):
-        raise _CutOffError
-    if line == f"{expression} missing\n".encode("utf-8", "surrogateescape"):
+def _read_header(stream: Answers, expression: str) -> ObjectInfo | None:
+    line = stream.line()
+    if line == f"{expression} missing".encode("utf-8", "surrogateescape"):
         return None
     try:
         oid, kind, size = line.decode("ascii").split()
@@ -275,11 +275,11 @@ def _read_header(stream: IO[bytes], expression: str) -> ObjectInfo | None:
         raise IntegrityError(f"git answered {line[:80]!r} where it was asked for {expression!r}") from error
 
 
-def _read_contents(stream: IO[bytes], info: ObjectInfo) -> bytes:
-    data = stream.read(info.size + 1)
-    if len(data) != info.size + 1:
-        raise _CutOffError
-    return data[:-1]
+def _read_contents(stream: Answers, info: ObjectInfo) -> bytes:
+    data = stream.exactly(info.size)
+    if stream.exactly(1) != b"\n":
+        raise IntegrityError(f"the object {info.oid} is not as long as git said", hint="run `git fsck`")
+    return data
 
 
 def _portions(infos: Sequence[ObjectInfo]) -> Iterator[list[ObjectInfo]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -172,6 +173,54 @@ class Drain:
         self.poll()
         if self._stream:
             self._stream.close()
+
+
+class CutOffError(Exception):
+    """A process ended, or fell silent, in the middle of an answer."""
+
+
+class Answers:
+    """Read what a process answers, and wait for it only so long: a damaged object may make git fall silent."""
+
+    __slots__ = ("_at", "_data", "_fd", "_patience", "_poll")
+
+    def __init__(self, stream: IO[bytes], patience: float) -> None:
+        self._data = b""
+        self._at = 0
+        self._fd = stream.fileno()
+        self._patience = patience
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+
+    def line(self) -> bytes:
+        """Take the next line, without its end."""
+        while (end := self._data.find(b"\n", self._at)) < 0:
+            self._data, self._at = self._data[self._at :] + self._more(), 0
+        line, self._at = self._data[self._at : end], end + 1
+        return line
+
+    def exactly(self, size: int) -> bytes:
+        """Take the next bytes, so many."""
+        taken = self._data[self._at : self._at + size]
+        self._at += len(taken)
+        if len(taken) == size:
+            return taken
+        parts, missing = [taken], size - len(taken)
+        while missing > 0:
+            parts.append(self._more())
+            missing -= len(parts[-1])
+        if missing < 0:
+            self._data, self._at = parts[-1], len(parts[-1]) + missing
+            parts[-1] = parts[-1][:missing]
+        return b"".join(parts)
+
+    def _more(self) -> bytes:
+        if not self._poll.poll(self._patience * 1000):
+            raise CutOffError(f"no answer within {self._patience:g} s")
+        data = os.read(self._fd, 1 << 18)
+        if not data:
+            raise CutOffError("the process has ended")
+        return data
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

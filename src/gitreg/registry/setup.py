@@ -216,6 +216,8 @@ def clone(url: str, path: Path | None = None) -> Path:
     with Repository.open(target) as repository:
         if not (target / SETTINGS).is_file():
             raise InvalidError(f"{url} is no registry: it has no {SETTINGS}", hint=f"the clone is at {target}")
+        # Main alone came; proposals come with the next fetch, as in any clone. Deploy tags stay with the server.
+        repository.run(["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"])
         install(repository, CLONE_HOOKS)
     return target
 
