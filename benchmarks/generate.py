@@ -314,6 +314,7 @@ def generate(folder: Path, versions: int, tags: int | None = None) -> Generated:
     blobs, happened = Blobs(store), list(events(versions, tags))
     commits = _import(repository, first, happened, blobs)
     tip = commits[-1] if commits else first
+    _pack_tip(repository)
     heads = _write_audit(repository, first, happened, commits)
     _write_tags(repository, happened, commits, heads)
     (repository / "gitreg" / "marked").write_text(f"{tip}\n")
@@ -361,6 +362,15 @@ def _import(repository: Path, first: str, happened: list[Event], blobs: Blobs) -
     found = dict(line.split() for line in marks.read_text().splitlines())
     marks.unlink()
     return [found[f":{event.index + 1}"] for event in happened]
+
+
+def _pack_tip(repository: Path) -> None:
+    """Store the folders of the tip whole, as `git gc` does: fast-import leaves the newest at the end of long deltas."""
+    listed = git(repository, "ls-tree", "-r", "-t", "main").splitlines()
+    folders = [line.split()[2] for line in listed if line.split()[1] == "tree"]
+    folders.append(git(repository, "rev-parse", "main^{tree}"))
+    command = ["pack-objects", "-q", "--window=0", "--no-reuse-delta", "objects/pack/pack"]
+    git(repository, *command, input="\n".join(folders) + "\n")
 
 
 def _write_audit(repository: Path, first: str, happened: list[Event], commits: list[str]) -> list[str]:

@@ -559,9 +559,8 @@ def spoiled(draw: st.DrawFn) -> tuple[Kind, Any]:
             case "drop":
                 del node[last]
             case "add" if isinstance(node, dict):
-                node[draw(st.one_of(st.sampled_from(["metrics", "external", "x"]), st.text(max_size=4)))] = draw(
-                    SPOILERS
-                )
+                name = draw(st.one_of(st.sampled_from(["metrics", "external", "x"]), st.text(max_size=4)))
+                node[name] = copy.deepcopy(draw(SPOILERS))
             case "rename" if isinstance(node, dict):
                 node[draw(st.sampled_from([f"{last}\n", f"{last}".upper(), f" {last}", "a" * 129]))] = node.pop(last)
             case _:

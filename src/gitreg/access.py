@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from gitreg.names import EnvironmentName, UserName, did_you_mean
 from gitreg.parsing import API_VERSION, Findings, Rule, without_empty
+from gitreg.records import dataclass, field
 from gitreg.wire import Document, dump, load
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -11,9 +10,10 @@ from gitreg.deployment import Approval, Deployment, Status
 from gitreg.errors import InvalidError, Problem
 from gitreg.layout import Kind, Place, place
 from gitreg.manifest import Lifecycle, Manifest, Model, Tombstone, changed_fields, parse_version
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
 
 class State(Protocol):
@@ -237,7 +237,7 @@ def _edited(where: Place, before: Manifest, after: Manifest) -> Iterator[Change]
     yield Change(Event.UPDATED, where, (Action.UPDATE,), before, after, fields)
 
 
-def pointer_action(earlier: Sequence[Deployment | None], after: Deployment | None, claimed: str | None) -> str:
+def pointer_action(earlier: Container[Deployment | None], after: Deployment | None, claimed: str | None) -> str:
     """Name what a pointer change was: `deploy`, `promote`, `rollback` or `undeploy`.
 
     History decides; only `promote` is the commit's own claim, by an `Action:` trailer.

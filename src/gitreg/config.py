@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError, NotFoundError, UnavailableError
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,13 +59,13 @@ def is_url(text: str) -> bool:
     """Whether a text is a git URL and not a path: a scheme, or `host:path` where no such file exists."""
     if text.startswith(_SCHEMES):
         return True
-    return bool(_SCP.fullmatch(text)) and not Path(text).exists()
+    return bool(_SCP.fullmatch(text)) and not os.path.lexists(text)
 
 
 def locate(explicit: str | None, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Location:
     """Find the registry: the flag, GITREG_REGISTRY, the checkout one stands in, `git config gitreg.registry`."""
     environ = os.environ if environ is None else environ
-    cwd = cwd or Path.cwd()
+    cwd = cwd or _here()
     named = explicit or environ.get(REGISTRY_VARIABLE)
     if named:
         return _named(named, cwd)
@@ -81,6 +81,15 @@ def locate(explicit: str | None, environ: Mapping[str, str] | None = None, cwd: 
     )
 
 
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise NotFoundError(
+            "the folder one stands in does not exist any more", hint="change to one that does"
+        ) from error
+
+
 def default_registry() -> str | None:
     """Read `gitreg.registry` from git's configuration."""
     from gitreg.git import global_config
@@ -91,10 +100,17 @@ def default_registry() -> str | None:
 def _named(text: str, cwd: Path) -> Location:
     if is_url(text):
         return Location(Where.URL, text)
-    path = (cwd / Path(text).expanduser()).resolve()
-    if not path.exists():
+    try:
+        path = (cwd / Path(text).expanduser()).resolve()
+        is_there, is_folder = path.exists(), path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        # Too long, in a folder of somebody else, a loop of links, the home of nobody, a zero byte.
+        raise InvalidError(
+            f"{text[:200]!r} cannot be opened: {error}", hint="give the path or URL of a registry"
+        ) from error
+    if not is_there:
         raise NotFoundError(f"there is no registry at {text}", hint="give a path or a URL that exists")
-    if not path.is_dir():
+    if not is_folder:
         raise InvalidError(f"{text} is a file, not a registry", hint="give the folder of a git repository")
     if (path / ".git").exists():
         return Location(Where.CHECKOUT, str(path))
@@ -132,9 +148,9 @@ def local_git_dir(url: str, base: Path) -> Path | None:
     A relative path counts from `base`, as git counts it.
     """
     if url.startswith("file://"):
-        from urllib.parse import unquote, urlsplit
+        from urllib.parse import unquote
 
-        path = Path(unquote(urlsplit(url).path))
+        path = Path(unquote(url.removeprefix("file://"), errors="surrogateescape"))
     elif "://" in url:
         return None
     else:
@@ -148,9 +164,10 @@ def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Name the cache: $GITREG_CACHE, else gitreg/ under $XDG_CACHE_HOME or ~/.cache."""
     environ = os.environ if environ is None else environ
     if environ.get("GITREG_CACHE"):
-        return Path(environ["GITREG_CACHE"])
-    base = environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "gitreg"
+        return Path(environ["GITREG_CACHE"]).absolute()
+    base = Path(environ.get("XDG_CACHE_HOME") or "")
+    # The XDG specification: a relative path is to be ignored.
+    return (base if base.is_absolute() else Path.home() / ".cache") / "gitreg"
 
 
 def open_registry_store(repository: Repository, uri: str | None, base: Path | None) -> Store:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from gitreg.digest import Digest
 from gitreg.names import EnvironmentName, ModelName, UserName, Version
 from gitreg.parsing import API_VERSION, without_empty
+from gitreg.records import dataclass
 from gitreg.wire import dump, load
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Self
 
 from gitreg.errors import InvalidError
+from gitreg.records import dataclass
 
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 PREFIX = "sha256:"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
 from gitreg.errors import InvalidError
 from gitreg.names import EnvironmentName, ModelName, UserName, Version, folded
+from gitreg.records import dataclass
 
 MAIN = "refs/heads/main"
 SETTINGS = "registry.yaml"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.errors import InvalidError
 from gitreg.manifest import Manifest, Tombstone
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Self
 
 from gitreg.errors import InvalidError
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import semver
 
@@ -28,6 +28,7 @@ _VERSION = re.compile(
     rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_IDENTIFIER}(?:\.{_IDENTIFIER})*)?",
     re.ASCII,
 )
+_ALLOWED = "a lower-case letter or digit, then up to 62 of a-z 0-9 _ -"
 _SHOWN = 80
 
 
@@ -51,6 +52,8 @@ def folded(path: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Name the known word nearest to a mistyped one, or None."""
+    import difflib
+
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return near[0] if near else None
 
@@ -60,7 +63,7 @@ class _Name(str):
 
     __slots__ = ()
     _what = "name"
-    _grammar = "a lower-case letter or digit, then up to 62 of a-z 0-9 _ -"
+    _grammar = _ALLOWED
     _pattern = _NAME
 
     def __new__(cls, text: str) -> Self:
@@ -86,7 +89,7 @@ class AliasName(_Name):
 
     __slots__ = ()
     _what = "alias"
-    _grammar = f"{_Name._grammar}; `latest` is reserved"
+    _grammar = f"{_ALLOWED}; `latest` is reserved"
 
     @classmethod
     def _acceptable(cls, text: str) -> bool:
@@ -116,11 +119,11 @@ class ModelName:
     def __post_init__(self) -> None:
         """Check both halves; the name may hold single dots inside."""
         if not _NAME.fullmatch(self.project):
-            raise InvalidError(f"{_shown(self.project)} is not a project name", hint=f"allowed: {_Name._grammar}")
+            raise InvalidError(f"{_shown(self.project)} is not a project name", hint=f"allowed: {_ALLOWED}")
         if not _MODEL.fullmatch(self.name) or self.name.endswith(".lock"):
             raise InvalidError(
                 f"{_shown(self.name)} is not a model name",
-                hint=f"allowed: {_Name._grammar}, single dots inside, no `.lock` ending",
+                hint=f"allowed: {_ALLOWED}, single dots inside, no `.lock` ending",
             )
 
     @classmethod
@@ -195,15 +198,17 @@ class Version:
         return Version(str(_precedence(self.text).next_version(part)))
 
 
-_COMPARATOR = re.compile(r"(\^|~|>=|<=|>|<|==|=)?\s*v?([0-9xX*]+(?:\.[0-9xX*]+){0,2}(?:-[0-9a-z.-]+)?)", re.ASCII)
+_PART = rf"(?:{_NUMBER}|[xX*])"
+_COMPARATOR = re.compile(rf"(\^|~|>=|<=|>|<|==|=)?\s*({_PART}(?:\.{_PART}(?:\.{_PART}(?:-[0-9a-z.-]+)?)?)?)", re.ASCII)
+_BETWEEN = re.compile(r"\s*,\s*|\s+|(?=[~^<>=])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class VersionRange:
     """A set of versions: `^1.4`, `~1.4.2`, `1.x`, or comparisons joined by commas or spaces.
 
-    The meaning of `^` and `~` is npm's: https://github.com/npm/node-semver#ranges. A pre-release is in the range only
-    where a bound names a pre-release of the same MAJOR.MINOR.PATCH.
+    The meaning is npm's: https://github.com/npm/node-semver#ranges, without `||` and hyphen ranges. A pre-release is
+    in the range only where a bound names a pre-release of the same MAJOR.MINOR.PATCH.
     """
 
     text: str
@@ -214,17 +219,16 @@ class VersionRange:
         """Read a range; raise InvalidError where it is none."""
         bounds: list[tuple[str, Version]] = []
         position, stripped = 0, text.strip()
-        while position < len(stripped):
-            match = _COMPARATOR.match(stripped, position)
-            if not match:
-                break
+        while match := _COMPARATOR.match(stripped, position):
             bounds += _bounds(match[1] or "", match[2])
             position = match.end()
-            while position < len(stripped) and stripped[position] in " ,":
-                position += 1
-        if not stripped or position < len(stripped):
-            raise InvalidError(f"{_shown(text)} is not a version range", hint="write ^1.4, ~1.4.2, 1.x or >=1.2,<2")
-        return cls(stripped, tuple(bounds))
+            if position == len(stripped):
+                return cls(stripped, tuple(bounds))
+            gap = _BETWEEN.match(stripped, position)
+            if not gap:
+                break
+            position = gap.end()
+        raise InvalidError(f"{_shown(text)} is not a version range", hint="write ^1.4, ~1.4.2, 1.x or >=1.2,<2")
 
     def __contains__(self, version: Version) -> bool:
         """Whether a version satisfies every bound."""
@@ -248,34 +252,38 @@ _OPERATORS = {
 def _bounds(operator: str, text: str) -> list[tuple[str, Version]]:
     """Turn one comparator into lower and upper bounds on full versions."""
     core, dash, pre = text.partition("-")
-    parts: list[int] = []
-    for part in core.split("."):
-        if not part.isdigit():
-            break
-        parts.append(int(part))
-    given = len(parts)
-    low = Version(".".join(map(str, (parts + [0, 0, 0])[:3])) + (dash + pre if given == len("123") else ""))
-    if given == 0:
-        return [(">=", Version("0.0.0"))]
-    if operator in {"^", "~", "", "=", "=="}:
-        if operator in {"", "=", "=="} and given == len("123"):
-            return [("=", low)]
-        return [(">=", low), ("<", _upper(operator, parts))]
-    if operator in {">", "<="} and given < len("123"):
-        above = _upper("", parts)
-        return [(">=", above)] if operator == ">" else [("<", above)]
-    return [(operator, low)]
+    parts = [int(part) for part in takewhile(str.isdigit, core.split("."))]
+    full = len(parts) == len(("major", "minor", "patch"))
+    if dash and not full:
+        raise InvalidError(f"{_shown(text)} is not a version", hint="a pre-release needs all of 1.4.0-rc.1")
+    if not parts:
+        # Nothing is below or above every version.
+        return [("<", Version("0.0.0-0"))] if operator in {"<", ">"} else [(">=", Version("0.0.0"))]
+    low = _filled(parts, dash + pre)
+    if full and operator not in {"^", "~"}:
+        return [(operator if operator not in {"", "=="} else "=", low)]
+    if operator in {"", "=", "==", "^", "~"}:
+        return [(">=", low), ("<", _filled(_past(operator, parts), "-0"))]
+    return {
+        ">": [(">=", _filled(_past("", parts)))],
+        ">=": [(">=", low)],
+        "<": [("<", _filled(parts, "-0"))],
+        "<=": [("<", _filled(_past("", parts), "-0"))],
+    }[operator]
 
 
-def _upper(operator: str, parts: list[int]) -> Version:
-    """Name the first version past a caret, tilde or partial range (`-0` keeps out its pre-releases)."""
-    full = (parts + [0, 0, 0])[:3]
+def _filled(parts: Sequence[int], pre: str = "") -> Version:
+    return Version(".".join(map(str, [*parts, 0, 0][:3])) + pre)
+
+
+def _past(operator: str, parts: Sequence[int]) -> list[int]:
+    """Name the first release past a caret, tilde or partial range; `-0` keeps out its pre-releases as well."""
+    full = [*parts, 0, 0][:3]
     if operator == "^":
         at = next((index for index, part in enumerate(parts) if part), len(parts) - 1)
     else:
         at = min(1, len(parts) - 1)
-    raised = [*full[:at], full[at] + 1, 0, 0][:3]
-    return Version(".".join(map(str, raised)) + "-0")
+    return [*full[:at], full[at] + 1]
 
 
 @dataclass(frozen=True, slots=True)

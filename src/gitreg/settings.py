@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from gitreg.names import EnvironmentName, did_you_mean
 from gitreg.parsing import API_VERSION, carries_credentials, check_uri, without_empty
+from gitreg.records import dataclass
 from gitreg.wire import dump, load
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,6 @@ from gitreg.cli.comparison import Comparison, Deployed
 from gitreg.gate import Code, Violation
 from gitreg.names import EnvironmentName, ModelName, Version
 from tests.cli.conftest import EVIL, Result
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

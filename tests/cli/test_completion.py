@@ -5,11 +5,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.conftest import Result
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

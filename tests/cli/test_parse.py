@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 
 from gitreg.cli import parse
 from gitreg.errors import InvalidError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cli.conftest import WEIGHTS, Result
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,6 @@ from hypothesis import strategies as st
 from gitreg.cli.screen import Branch, Screen
 from gitreg.cli.text import clean, human_size, json_text, number, one_line, pairs, signed
 from tests.cli.conftest import EVIL
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +92,13 @@ def test_a_table_without_rows_is_its_header() -> None:
     stream = io.StringIO()
     Screen(stream).table(("A", "B"), [])
     assert _shown(stream) == "A  B\n"
+
+
+def test_a_terminal_is_spared_columns_without_a_value() -> None:
+    stream = Terminal()
+    Screen(stream).table(("NAME", "DRIFT", "STATE"), [("a", None, "live"), ("b", "", "failed")])
+    assert "DRIFT" not in _shown(stream)
+    assert "STATE" in _shown(stream)
 
 
 def test_a_tree_in_a_pipe_is_drawn_with_lines() -> None:

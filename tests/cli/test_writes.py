@@ -4,12 +4,12 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gitreg.cli.written import done, pull_request
 from tests.cli.conftest import Result
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,7 +203,9 @@ def test_init_makes_a_registry_that_can_be_written_to(gitreg: Gitreg, tmp_path: 
         assert (made.code, made.err) == (0, "")
         path = args[-1]
         assert gitreg("--registry", path, "register", "a/b", weights, "--version", "1.0.0", "--no-code").code == 0
-        assert gitreg("init", path).code == 4
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    assert gitreg("init", tmp_path / "other").code == 4
 
 
 def test_doctor_finds_an_emptied_hook_and_puts_it_right(own_registry: Path, gitreg: Gitreg) -> None:

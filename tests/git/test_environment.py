@@ -131,7 +131,9 @@ def test_the_users_configuration_does_not_bend_what_is_read_and_written(reposito
         file.write(_BENT)
     with Repository.open(repository.git_dir) as opened:
         edits: dict[str, bytes | None] = {"Grüße/a": b"1", "grüße/a": b"2", "GRÜSSE": b"3"}
-        tip = write_commit(opened, parent=None, edits=edits, message="Größe\n\nReason: ñ", author=ALICE, committer=ALICE)
+        tip = write_commit(
+            opened, parent=None, edits=edits, message="Größe\n\nReason: ñ", author=ALICE, committer=ALICE
+        )
         refs.update(opened, MAIN, tip, None)
         assert opened.objects.blob(tip, "Grüße/a") == b"1"
         assert opened.objects.blob(tip, "grüße/a") == b"2"

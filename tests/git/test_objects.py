@@ -30,7 +30,18 @@ def test_a_file_is_read_by_its_path(repository: Repository) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["models/risk/b.yaml", "models", "models/risk/a.yaml/x", "", ".", "./models", "../x", "models//risk", "a\nb", "a\0b"],
+    [
+        "models/risk/b.yaml",
+        "models",
+        "models/risk/a.yaml/x",
+        "",
+        ".",
+        "./models",
+        "../x",
+        "models//risk",
+        "a\nb",
+        "a\0b",
+    ],
 )
 def test_what_is_no_file_reads_as_none(repository: Repository, path: str) -> None:
     tip = advance(repository, {"models/risk/a.yaml": b"x: 1\n"})
@@ -137,15 +148,29 @@ def test_an_object_shorter_than_it_claims_does_not_hang(
 
 
 def test_when_git_dies_the_error_is_clear_and_the_next_question_starts_another(repository: Repository) -> None:
-    tip = advance(repository, {"a": b"1"})
+    tip = advance(repository, {"a": b"1", "b": b"2"})
     assert repository.objects.blob(tip, "a") == b"1"
     process = repository.objects._process
     assert process is not None
     process.kill()
     process.wait()
     with pytest.raises(UnavailableError, match="did not answer"):
-        repository.objects.blob(tip, "a")
+        repository.objects.blob(tip, "b")
+    assert repository.objects.blob(tip, "b") == b"2"
+
+
+def test_what_was_read_is_remembered_and_takes_no_process(repository: Repository) -> None:
+    tip = advance(repository, {"a": b"1", "b": b"2"})
+    repository.objects.prefetch([f"{tip}:a", f"{tip}:b", f"{tip}:none"])
+    process = repository.objects._process
+    assert process is not None
+    process.kill()
+    process.wait()
     assert repository.objects.blob(tip, "a") == b"1"
+    assert repository.objects.blob(tip, "b") == b"2"
+    repository.objects.close()
+    assert repository.objects.blob(tip, "a") == b"1"
+    assert repository.objects._process is not process
 
 
 def test_an_interrupted_answer_does_not_answer_the_next_question(
@@ -254,9 +279,10 @@ def test_replace_refs_and_grafts_are_ignored(repository: Repository) -> None:
     repository.run(["update-ref", f"refs/replace/{second}", forged])
     (repository.git_dir / "info").mkdir(exist_ok=True)
     (repository.git_dir / "info" / "grafts").write_text(f"{second}\n")
-    assert subprocess.run(
-        ["git", "show", f"{second}:a"], cwd=repository.git_dir, capture_output=True, check=True
-    ).stdout == b"forged"
+    assert (
+        subprocess.run(["git", "show", f"{second}:a"], cwd=repository.git_dir, capture_output=True, check=True).stdout
+        == b"forged"
+    )
     with Repository.open(repository.git_dir) as opened:
         assert opened.objects.blob(second, "a") == b"genuine"
         assert opened.objects.commit(second).parents == (first,)

@@ -41,6 +41,28 @@ def test_a_folder_whose_name_holds_a_line_end_is_opened(tmp_path: Path) -> None:
         assert opened.work_tree == tmp_path / "two\nlines"
 
 
+def test_a_work_tree_is_found_through_a_symbolic_link(tmp_path: Path) -> None:
+    create(tmp_path / "clone", bare=False)
+    (tmp_path / "clone" / "models").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "clone" / "models")
+    with Repository.open(tmp_path / "link") as opened:
+        assert opened.work_tree == tmp_path / "clone"
+
+
+def test_a_folder_inside_the_git_directory_has_no_work_tree(tmp_path: Path) -> None:
+    create(tmp_path / "clone", bare=False)
+    with Repository.open(tmp_path / "clone" / ".git" / "refs") as opened:
+        assert opened.work_tree is None
+        assert opened.git_dir == tmp_path / "clone" / ".git"
+
+
+def test_a_bare_repository_whose_name_holds_a_line_end_is_opened(tmp_path: Path) -> None:
+    create(tmp_path / "two\nlines.git", bare=True)
+    with Repository.open(tmp_path / "two\nlines.git") as opened:
+        assert opened.git_dir == tmp_path / "two\nlines.git"
+        assert opened.work_tree is None
+
+
 def test_a_further_work_tree_shares_the_common_directory(tmp_path: Path) -> None:
     create(tmp_path / "clone", bare=False)
     with Repository.open(tmp_path / "clone") as first:

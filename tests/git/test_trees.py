@@ -8,15 +8,16 @@ from hypothesis import strategies as st
 
 from gitreg.errors import IntegrityError, InvalidError
 from gitreg.git import Objects, Repository, changed_paths
-from gitreg.git.compare import PathChange
 from gitreg.git.create import create
 from gitreg.git.trees import name_fault, parse_tree
 from tests.git.support import blob, commit, raw_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from gitreg.git import Oid
+    from gitreg.git import Object, ObjectInfo, Oid
+    from gitreg.git.compare import PathChange
 
 
 def _paths(changes: list[PathChange]) -> list[tuple[str, bool, bool]]:
@@ -61,13 +62,13 @@ def test_equal_folders_are_never_opened(repository: Repository, monkeypatch: pyt
     old = commit(repository, None, {f"models/p{p}/m{m}/1.0.0.yaml": b"1" for p in range(5) for m in range(5)})
     new = commit(repository, old, {"models/p3/m3/1.0.1.yaml": b"2"})
     opened: list[Oid] = []
-    real = Objects.tree
+    real = Objects._contents
 
-    def counting(self: Objects, rev: Oid, *, limit: int = 1 << 20) -> bytes:
-        opened.append(rev)
-        return real(self, rev, limit=limit)
+    def counting(self: Objects, infos: Sequence[ObjectInfo]) -> list[Object]:
+        opened.extend(info.oid for info in infos)
+        return real(self, infos)
 
-    monkeypatch.setattr(Objects, "tree", counting)
+    monkeypatch.setattr(Objects, "_contents", counting)
     changed_paths(repository.objects, old, new)
     assert len(opened) == 2 * len(("top", "models", "p3", "m3"))
 
@@ -190,19 +191,31 @@ def test_an_entry_that_points_at_nothing_is_refused(repository: Repository) -> N
 def test_a_file_that_is_really_a_folder_is_refused(repository: Repository) -> None:
     folder = raw_tree(repository, (b"100644", b"x", blob(repository, b"1")))
     tree = raw_tree(repository, (b"100644", b"registry.yaml", folder))
-    with pytest.raises(InvalidError, match="'registry.yaml' is a file by its mode, but the object .* is a tree"):
+    with pytest.raises(InvalidError, match=r"'registry.yaml' is a file by its mode, but the object .* is a tree"):
         changed_paths(repository.objects, None, tree)
 
 
 def test_a_folder_that_is_really_a_file_is_refused(repository: Repository) -> None:
     tree = raw_tree(repository, (b"40000", b"models", blob(repository, b"1")))
-    with pytest.raises((InvalidError, IntegrityError)):
+    with pytest.raises(InvalidError, match=r"'models' is a folder by its mode, but the object .* is a blob"):
+        changed_paths(repository.objects, None, tree)
+
+
+def test_a_folder_that_is_really_a_commit_is_refused(repository: Repository) -> None:
+    tree = raw_tree(repository, (b"40000", b"models", commit(repository, None, {"a": b"1"})))
+    with pytest.raises(InvalidError, match=r"the object .* is a commit"):
+        changed_paths(repository.objects, None, tree)
+
+
+def test_a_missing_folder_is_told(repository: Repository) -> None:
+    tree = raw_tree(repository, (b"40000", b"models", "1" * 40))
+    with pytest.raises(IntegrityError, match=r"'models' names the object 1+, which is missing"):
         changed_paths(repository.objects, None, tree)
 
 
 def test_a_missing_object_is_told(repository: Repository) -> None:
     tree = raw_tree(repository, (b"100644", b"a", "1" * 40))
-    with pytest.raises(IntegrityError, match="'a' names the object 1+, which is missing"):
+    with pytest.raises(IntegrityError, match=r"'a' names the object 1+, which is missing"):
         changed_paths(repository.objects, None, tree)
 
 

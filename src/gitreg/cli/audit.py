@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from gitreg.cli.session import Session, command, group
 from gitreg.errors import InvalidError
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from gitreg.cli.screen import Screen

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitreg.errors import GitregError, NotFoundError
 from gitreg.layout import Kind, place
 from gitreg.reader import Snapshot, VersionFile
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

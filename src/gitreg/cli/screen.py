@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from typing import TextIO
 
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.tree import Tree
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -30,6 +30,12 @@ _STYLES = {
     "yes": "green",
     "no": "red",
 }
+# The columns whose words those are, and those whose text may go on in a second line.
+_STATES = frozenset({"STATE", "LIFECYCLE", "VERDICT", "ALLOWED"})
+_PROSE = frozenset(
+    {"DESCRIPTION", "REASON", "SUBJECT", "CHANGES", "METRICS", "COMMENT", "URI", "FOUND", "REMEDY", "MEANING", "DRIFT"}
+    | {"LEFT", "RIGHT", "VALUE", "DEPLOYED", "ALIASES"}
+)
 
 
 class Branch(NamedTuple):
@@ -113,11 +119,14 @@ class Screen:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for header in headers:
-            table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+        # What no row has a value for would only take the place of the rest.
+        kept = [index for index in range(len(headers)) if not cells or any(row[index] for row in cells)]
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
+        for header in (headers[index] for index in kept):
+            justify: JustifyMethod = "right" if header in right else "left"
+            table.add_column(header, justify=justify, no_wrap=header not in _PROSE, overflow="fold")
         for row in cells:
-            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+            table.add_row(*(Text(row[index], style=_style(headers[index], row[index])) for index in kept))
         self._console().print(table)
 
     def _console(self) -> Console:
@@ -139,6 +148,10 @@ def _rich_tree(branch: Branch) -> Tree:
     tree = Tree(Text(one_line(branch.label)), guide_style="dim")
     tree.children = [_rich_tree(child) for child in branch.children]
     return tree
+
+
+def _style(header: str, cell: str) -> str:
+    return _STYLES.get(cell, "") if header in _STATES else ""
 
 
 def _diff_style(line: str) -> str | None:

@@ -82,7 +82,7 @@ def _verdict(screen: Screen, written: Written) -> None:
     count = len(written.violations)
     screen.line(f"the gate would refuse this: {count} violation{'s' if count > 1 else ''}", "red")
     for violation in written.violations:
-        screen.line(f"  {violation}")
+        screen.block(f"  {one_line(violation)}")
 
 
 def _proposal(screen: Screen, written: Written, registry: Registry) -> None:

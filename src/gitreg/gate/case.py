@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gitreg.changes import Change, Event
 from gitreg.manifest import Manifest
+from gitreg.records import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

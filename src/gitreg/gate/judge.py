@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gitreg.access import Access, Action, effective_admins, known_users, may
@@ -12,6 +11,7 @@ from gitreg.gate.case import Case, Commit, Facts, Limits, Policy
 from gitreg.gate.rules import settings_fit, violations_of
 from gitreg.gate.violation import Code, Violation, of_problem
 from gitreg.layout import ACCESS, GOVERNED, KEYS, SETTINGS
+from gitreg.records import replace
 from gitreg.settings import Settings
 from gitreg.wire import field_name, load
 

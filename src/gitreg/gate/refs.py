@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError
 from gitreg.gate.violation import Code, Violation
 from gitreg.layout import DEPLOY_TAGS, MAIN, PROPOSALS, DeployTag, proposal_user
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -150,7 +150,8 @@ def _judge_tag_ref(update: RefUpdate, now: str | None, *, server_marks: bool) ->
 class DeployMark:
     """What the history implies about one deploy tag: its target commit and the trailers of its message.
 
-    `Actor` is among them where the server knows who pushed the commit.
+    `Actor` is among them where the server knows who pushed the commit, `Audit` where it keeps a log: a pushed tag may
+    leave these two out, and may not say otherwise.
     """
 
     tag: DeployTag
@@ -190,10 +191,10 @@ def judge_mark(ref: str, pushed: PushedTag | None, implied: DeployMark | None) -
     trailers = _trailers(pushed.message)
     if trailers is None:
         return [*violations, wrong("its message is not a subject, a blank line and one line for each trailer")]
-    known = [key for key in _CLAIMED if key in implied.trailers]
+    claims = [key for key in _CLAIMED if key in implied.trailers and key in trailers]
     violations += [
-        wrong(f"{key} is {trailers.get(key)!r}, the history says {implied.trailers.get(key)!r}")
-        for key in (*_VERIFIED, *known)
+        wrong(f"{key} is {trailers.get(key)!r}, the server says {implied.trailers.get(key)!r}")
+        for key in (*_VERIFIED, *claims)
         if trailers.get(key) != implied.trailers.get(key)
     ]
     return violations

@@ -93,9 +93,6 @@ def _not_in_future(case: Case, change: Change, field: str, text: str) -> Iterato
 
 
 def _registered(case: Case, change: Change) -> Iterator[Violation]:
-    if isinstance(change.after, Tombstone):
-        yield _at(change, Code.TOMBSTONE, "there is no version here to delete", "add a version, not a tombstone")
-        return
     manifest = cast("Manifest", change.after)
     yield from _mismatch(change, model=manifest.model, version=manifest.version)
     yield from _not_in_future(case, change, "created", manifest.created)
@@ -243,6 +240,8 @@ def _deleted(case: Case, change: Change) -> Iterator[Violation]:
     tombstone = cast("Tombstone", change.after)
     yield from _mismatch(change, model=tombstone.model, version=tombstone.version)
     data = case.commit.before.read(change.place.path)
+    if data is None and case.transition:
+        yield _at(change, Code.TOMBSTONE, "there is no version here to delete", "leave the tombstone out")
     if data is not None and Digest.of(data) != tombstone.manifest_digest:
         yield _at(
             change,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from gitreg.errors import ConflictError, DeniedError, GitregError, InvalidError, Problem, UnavailableError
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

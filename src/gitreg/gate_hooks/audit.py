@@ -9,11 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitreg.digest import Digest
 from gitreg.errors import IntegrityError, UnavailableError
+from gitreg.layout import MAIN
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,42 +63,66 @@ def append(git_dir: Path, entry: Entry) -> str:
     path = audit_path(git_dir)
     try:
         path.parent.mkdir(exist_ok=True)
-        with path.open("a+b") as file:
+        with path.open("a+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             last = _last(file.fileno())
-            members = {**entry.to_data(), "seq": _number(last) + 1, "previous": _hash(last)}
+            members = {**entry.to_data(), "seq": last.number + 1, "previous": last.hash}
             head = Digest.of(_canonical(members)).hex
-            file.write(_canonical({**members, "hash": head}) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            _write(file.fileno(), last.end, _canonical({**members, "hash": head}) + b"\n")
     except OSError as error:
-        raise UnavailableError(f"the audit log {path.name} cannot be written: {error.strerror}") from error
+        raise UnavailableError(
+            f"the audit log {path.name} cannot be written: {error.strerror}",
+            hint="tell the server's owner; nothing was decided",
+        ) from error
     return head
 
 
-def _hash(last: dict[str, object] | None) -> str:
-    return str(last["hash"]) if last else GENESIS
+def _write(fd: int, end: int, line: bytes) -> None:
+    """Put a line at the end of the whole ones, entirely or not at all.
+
+    What stands behind the last line end is half a line that a killed hook left: its push was never answered.
+    """
+    os.ftruncate(fd, end)
+    try:
+        written = 0
+        while written < len(line):
+            written += os.write(fd, line[written:])
+        os.fsync(fd)
+    except OSError:
+        os.ftruncate(fd, end)
+        raise
 
 
-def _number(last: dict[str, object] | None) -> int:
-    return int(str(last["seq"])) if last else 0
+class _Last(NamedTuple):
+    """The last whole line of the log: its number, its hash, and where in the file it ends."""
+
+    number: int
+    hash: str
+    end: int
 
 
-def _last(fd: int) -> dict[str, object] | None:
-    """Read the last whole line; a line cut off by a crash is ended, never continued."""
+def _last(fd: int) -> _Last:
     end = os.fstat(fd).st_size
     size = _TAIL
     while end:
         start = max(0, end - size)
-        data = os.pread(fd, end - start, start)
-        if not data.endswith(b"\n"):
-            raise IntegrityError("the audit log ends in half a line", hint="`gitreg doctor` says what to do")
-        lines = data.splitlines()
-        if len(lines) > 1 or start == 0:
-            members: dict[str, object] = json.loads(lines[-1])
-            return members
+        *lines, half = os.pread(fd, end - start, start).split(b"\n")
+        if len(lines) > 1 or (lines and start == 0):
+            return _read_last(lines[-1], end - len(half))
+        if start == 0:
+            break
         size *= 4
-    return None
+    return _Last(0, GENESIS, 0)
+
+
+def _read_last(line: bytes, end: int) -> _Last:
+    try:
+        members = json.loads(line)
+        return _Last(int(members["seq"]), str(members["hash"]), end)
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(
+            "the last line of the audit log is no entry", hint="`gitreg audit verify` on the server says more"
+        ) from error
 
 
 def head(git_dir: Path) -> str | None:
@@ -107,7 +132,7 @@ def head(git_dir: Path) -> str | None:
         return None
     with path.open("rb") as file:
         last = _last(file.fileno())
-    return str(last["hash"]) if last else None
+    return last.hash if last.number else None
 
 
 def verify(git_dir: Path) -> tuple[int, list[str]]:
@@ -117,10 +142,13 @@ def verify(git_dir: Path) -> tuple[int, list[str]]:
         return 0, []
     with path.open("rb") as file:
         for count, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                wrong.append(f"line {count} is cut off: its push was not answered; the next decision takes its place")
+                continue
             try:
                 members = json.loads(line)
                 stated = members.pop("hash")
-            except (ValueError, KeyError, AttributeError):
+            except (ValueError, KeyError, AttributeError, TypeError):
                 wrong.append(f"line {count} is no entry")
                 continue
             if members.get("seq") != count or members.get("previous") != previous:
@@ -135,21 +163,27 @@ def actors_of(git_dir: Path, tips: Sequence[str]) -> dict[str, str]:
     """Tell who pushed main to each of these tips, as far as the newest entries know."""
     wanted, found = set(tips), dict[str, str]()
     for members in _newest(git_dir):
-        if members.get("verdict") != "accepted":
+        if members["verdict"] != "accepted" or not members["actor"]:
             continue
-        for update in members["updates"]:  # type: ignore[attr-defined]
-            if update["new"] in wanted and members["actor"]:
+        for update in members["updates"]:
+            # A proposal of the same commit, whoever's, did not put it on main.
+            if update["ref"] == MAIN and update["new"] in wanted:
                 found.setdefault(update["new"], str(members["actor"]))
     return found
 
 
-def _newest(git_dir: Path) -> Iterator[dict[str, object]]:
+def _newest(git_dir: Path) -> Iterator[dict[str, Any]]:
+    """Read the newest entries, newest first; where the log was damaged, those after the damage."""
     path = audit_path(git_dir)
     if not path.exists():
         return
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = max(0, size - 16 * _TAIL)
-        lines = os.pread(file.fileno(), size - start, start).splitlines()
+        *lines, _half = os.pread(file.fileno(), size - start, start).split(b"\n")
     for line in reversed(lines[1:] if start else lines):
-        yield json.loads(line)
+        try:
+            members = json.loads(line)
+        except ValueError:
+            return
+        yield members

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gitreg.config import local_git_dir
 from gitreg.errors import InvalidError, NotFoundError
-from gitreg.gate import Code, Commit, Limits, Policy, Violation, judge
+from gitreg.gate import Code, Commit, Limits, Policy, Violation, judge, judge_mixture
 from gitreg.gate.violation import of_problem
 from gitreg.gate_hooks.desk import sizes
 from gitreg.gate_hooks.facts import RepositoryFacts, no_store
@@ -20,34 +20,10 @@ from gitreg.reader.history import edits_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gitreg.digest import Digest
     from gitreg.gate_hooks.facts import BlobSize
     from gitreg.names import UserName
 
 WHOLE = Limits(paths=10_000_000)
-
-
-class _Remembered:
-    """A blob-size answer that says everything is there: for a check that is told to leave the store out."""
-
-    def __init__(self, repository: Repository, rev: str) -> None:
-        self._sizes = _claimed_sizes(repository, rev)
-
-    def __call__(self, digest: Digest) -> int | None:
-        return self._sizes.get(str(digest))
-
-
-def _claimed_sizes(repository: Repository, rev: str) -> dict[str, int]:
-    from gitreg.reader.snapshot import VersionFile
-
-    snapshot = Snapshot(repository, rev)
-    return {
-        str(artifact.digest): artifact.size
-        for model in snapshot.models()
-        for version in snapshot.every_version(model)
-        if isinstance(version, VersionFile)
-        for artifact in version.manifest.artifacts
-    }
 
 
 def check_range(  # noqa: PLR0913 - a range, an actor, and two switches
@@ -59,19 +35,18 @@ def check_range(  # noqa: PLR0913 - a range, an actor, and two switches
     store_base: Path | None = None,
     use_store: bool = True,
 ) -> list[Violation]:
-    """Judge `base..head` as a push of `head` onto a main at `base` would be."""
+    """Judge `base..head` as a push of `head` onto a main at `base` would be.
+
+    `store_base` is the git directory from which a relative store counts; None where it is on another machine.
+    """
     base_oid, head_oid = (_commit(repository, rev) for rev in (base, head))
     if base_oid == head_oid:
         return []
     snapshot = Snapshot(repository, base_oid)
     policy = Policy(snapshot.access, snapshot.settings)
-    blob_size: BlobSize = (
-        sizes(repository, base_oid, store_base or repository.git_dir)
-        if use_store
-        else _Remembered(repository, head_oid)
-    )
-    desk = Desk(repository, blob_size, server_marks=False)
-    return judge_range(desk, base_oid, head_oid, policy, who)
+    blob_size = sizes(repository, base_oid, store_base) if use_store else no_store("it is left out of this check")
+    found = judge_range(Desk(repository, blob_size, server_marks=False), base_oid, head_oid, policy, who)
+    return found if use_store else _without_store(found)
 
 
 def _commit(repository: Repository, rev: str) -> str:
@@ -101,7 +76,7 @@ def check_staged(repository: Repository, index: Path | None = None) -> list[Viol
         return []
     facts = RepositoryFacts(repository, head, sizes(repository, head, store_base(repository)))
     found = judge(Commit("", edits, before, after), Policy(before.access, before.settings), None, facts)
-    return _without_store(found)
+    return _without_store([*found, *judge_mixture(edit.path for edit in edits)])
 
 
 def _without_store(found: list[Violation]) -> list[Violation]:
@@ -152,12 +127,12 @@ def check_state(repository: Repository, tree: str, blob_size: BlobSize, *, use_s
         return [of_problem(problem) for problem in error.problems] or [Violation(Code.FILE_INVALID, str(error))]
     except NotFoundError as error:
         return [Violation(Code.POLICY_MISSING, str(error))]
-    facts = RepositoryFacts(repository, None, blob_size, now=int(time.time()))
+    asked = blob_size if use_store else no_store("it is left out of this check")
+    facts = RepositoryFacts(repository, None, asked, now=int(time.time()))
     commit = Commit("", edits_of(changed, repository), empty, state)
     found = judge(commit, policy, None, facts, limits=WHOLE, transition=False)
     if not use_store:
-        left_out = {Code.STORE_UNAVAILABLE, Code.BLOB_MISSING, Code.BLOB_SIZE}
-        return [violation for violation in found if violation.code not in left_out]
+        return _without_store(found)
     return _once(found, Code.STORE_UNAVAILABLE)
 
 

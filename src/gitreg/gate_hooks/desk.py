@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gitreg.config import open_registry_store
 from gitreg.errors import GitregError, NotFoundError, UnavailableError
 from gitreg.gate_hooks.facts import no_store
+from gitreg.gate_hooks.marks import server_marks
 from gitreg.gate_hooks.push import Desk
 from gitreg.git import refs
 from gitreg.layout import MAIN
@@ -19,13 +20,10 @@ if TYPE_CHECKING:
     from gitreg.gate_hooks.facts import BlobSize
     from gitreg.git import Repository
 
-MARKS = "gitreg.deploytags"
-
 
 def server_desk(repository: Repository) -> Desk:
     """Judge on the server: the store of registry.yaml, tags written by the server unless configured otherwise."""
-    marks = (repository.config(MARKS) or "server") == "server"
-    return Desk(repository, sizes(repository, MAIN, repository.git_dir), server_marks=marks)
+    return Desk(repository, sizes(repository, MAIN, repository.git_dir), server_marks=server_marks(repository))
 
 
 def sizes(repository: Repository, rev: str, base: Path | None, *, machine: Repository | None = None) -> BlobSize:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -19,26 +21,33 @@ if TYPE_CHECKING:
     from gitreg.git import Repository
 
 TIME_LIMIT = 120
+_GRACE = 10
 MAX_INPUT = 1 << 21
+_SHOWN = 100
 
 
 def main(name: str) -> NoReturn:
-    """Run the hook of this name and exit; anything unexpected refuses."""
+    """Run the hook of this name and exit; anything unexpected refuses.
+
+    What the post-receive hook meets refuses nothing: the push has been accepted by then.
+    """
     run = {
         "pre-receive": pre_receive,
         "post-receive": post_receive,
         "pre-commit": pre_commit,
         "pre-push": pre_push,
     }[name]
+    gc.set_threshold(50_000)  # most pushes are judged before the default would have collected anything
+    verdict = "accepted, but" if name == "post-receive" else "refused:"
     try:
         status = run()
     except GitregError as error:
-        _say(f"gitreg: refused: {error}")
+        _say(f"gitreg: {verdict} {error}")
         status = 1
     except Exception:  # noqa: BLE001 - the process boundary: a bug must refuse, and be seen
         import traceback
 
-        _say("gitreg: refused: the hook failed; this is a bug in gitreg or damage on the server")
+        _say(f"gitreg: {verdict} the hook failed; this is a bug in gitreg or damage on the server")
         _say(f"  [internal] {traceback.format_exc(limit=-3).strip().splitlines()[-1]}")
         status = 1
     sys.stderr.flush()
@@ -47,18 +56,25 @@ def main(name: str) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - a hook speaks on standard error
+    """Speak on standard error, which git shows to the pusher; what is pushed does not steer their terminal."""
+    plain = "".join(mark if mark.isprintable() or mark == "\n" else "\N{REPLACEMENT CHARACTER}" for mark in text)
+    print(plain, file=sys.stderr)  # noqa: T201 - a hook speaks on standard error
+
+
+class _LateError(Exception):
+    """Judging took too long."""
 
 
 def _limit_time() -> None:
-    """Refuse when judging takes too long, by a timer that the judged data cannot stop."""
+    """Refuse when judging takes too long: by an exception, so that the log hears of it, or else by the end."""
 
     def late(_signal: int, _frame: FrameType | None) -> NoReturn:
-        _say(f"gitreg: refused: [internal] judging took longer than {TIME_LIMIT} s; push less at once")
-        os._exit(1)
+        raise _LateError(f"judging took longer than {TIME_LIMIT} s; push less at once")
 
     signal.signal(signal.SIGALRM, late)
     signal.alarm(TIME_LIMIT)
+    # A thread of C's, which no code that hangs can hold up.
+    faulthandler.dump_traceback_later(TIME_LIMIT + _GRACE, exit=True)
 
 
 def pre_receive() -> int:
@@ -88,28 +104,33 @@ def _decide(repository: Repository, data: bytes) -> int:
     except GitregError as error:
         code = Code.ACTOR_UNKNOWN if isinstance(error, DeniedError) else Code.INTERNAL
         updates, violations = tuple(parse_updates(data)[0]), (Violation(code, str(error)),)
+    except _LateError as error:
+        violations = (Violation(Code.INTERNAL, str(error)),)
     except Exception as error:  # noqa: BLE001 - fail closed, and leave a trace of it
         updates = tuple(parse_updates(data)[0])
-        violations = (Violation(Code.INTERNAL, f"{type(error).__name__}: {error}"),)
+        violations = (Violation(Code.INTERNAL, f"{type(error).__name__}: {error}", "tell the server's owner"),)
+    signal.alarm(0)
     audit.append(repository.git_dir, audit.Entry(iso(int(time.time())), who, tuple(updates), tuple(violations)))
     if not violations:
         return 0
     count = len(violations)
     _say(f"gitreg: refused: {count} violation{'s' if count != 1 else ''}")
-    for violation in violations[:100]:
+    for violation in violations[:_SHOWN]:
         _say(f"  {violation}")
-    if count > 100:  # noqa: PLR2004 - as cut above
-        _say(f"  … and {count - 100} more")
+    if count > _SHOWN:
+        _say(f"  … and {count - _SHOWN} more")
     return 1
 
 
 def post_receive() -> int:
     """Write the deploy tags that are due; a failure is told, and made good by the next run."""
-    from gitreg.gate_hooks.marks import write_marks
+    from gitreg.gate_hooks.marks import server_marks, write_marks
     from gitreg.git import Repository
 
     with Repository.open(".") as repository:
         try:
+            if not server_marks(repository):
+                return 0
             for ref in write_marks(repository):
                 _say(f"gitreg: marked {ref.removeprefix('refs/tags/')}")
         except GitregError as error:

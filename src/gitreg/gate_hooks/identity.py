@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 CONFIG = "gitreg.identity"
 ACCOUNT = "account"
-SIGNATURE = "signature"
 # Who sets each: gitolite, a web server before git-http-backend, Gitea and Forgejo, GitLab, gitreg's own ssh shell.
 VARIABLES = ("GL_USER", "REMOTE_USER", "GITEA_PUSHER_NAME", "GL_USERNAME", "GITREG_USER")
 SOURCES = (*VARIABLES, ACCOUNT)
@@ -46,13 +45,18 @@ def actor(repository: Repository, environ: Mapping[str, str]) -> UserName:
 
 def actor_by(source: str, environ: Mapping[str, str]) -> UserName:
     """Name the actor by one source."""
-    if source == ACCOUNT:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    else:
-        name = environ.get(source, "")
+    name = _account() if source == ACCOUNT else environ.get(source, "")
     if not name:
         raise DeniedError(f"{source} is empty: the server does not say who pushes", hint=f"see {CONFIG}")
     try:
         return UserName(name)
     except InvalidError as error:
         raise DeniedError(f"{source}: {error.message}", hint=error.hint) from error
+
+
+def _account() -> str:
+    """Name the account that runs the hook; DeniedError where the machine has no name for it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError as error:
+        raise DeniedError(f"the account {os.getuid()} has no name on this machine", hint=f"see {CONFIG}") from error

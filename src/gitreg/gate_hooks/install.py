@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitreg.errors import ConflictError, InvalidError
+from gitreg.gate_hooks import identity
+from gitreg.records import dataclass
 from gitreg.resources import resource
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _PLACEHOLDER = b"@PYTHON@"
 
 # What a registry's repository needs besides the hooks.
 SERVER_CONFIG = {
+    # Git checks what was pushed in a quarantine whose alternate is the registry itself, and would read every tag of it.
+    "core.alternateRefsPrefixes": "refs/heads/",
     "receive.fsckObjects": "true",
     "receive.denyDeletes": "false",
     "receive.denyNonFastForwards": "false",
@@ -42,6 +45,10 @@ class Finding:
     subject: str
     message: str
     remedy: str | None = None
+
+
+def _wrong(subject: str, message: str, remedy: str) -> Finding:
+    return Finding(fine=False, subject=subject, message=message, remedy=remedy)
 
 
 def hook_text(name: str, interpreter: str | None = None) -> bytes:
@@ -82,49 +89,89 @@ def install(repository: Repository, names: tuple[str, ...]) -> list[Path]:
     return written
 
 
+def hooks_of(repository: Repository) -> tuple[str, ...]:
+    """Name the hooks that belong into a repository: into a registry those of a server, into a clone of one others."""
+    if repository.is_bare:
+        return SERVER_HOOKS
+    return (*SERVER_HOOKS, "pre-commit") if is_registry(repository) else CLONE_HOOKS
+
+
+def is_registry(repository: Repository) -> bool:
+    """Whether pushes to a repository are judged in it: it is bare, or knows who pushes."""
+    return repository.is_bare or repository.config(identity.CONFIG) is not None
+
+
+def server_config(repository: Repository) -> dict[str, str | None]:
+    """Give what receive-pack is to be told; None for a key that may not be there.
+
+    Deploy tags that clients write cannot be hidden from pushes.
+    """
+    from gitreg.gate_hooks.marks import server_marks
+
+    return {**SERVER_CONFIG, **({} if server_marks(repository) else {"receive.hideRefs": None})}
+
+
 def configure_server(repository: Repository) -> None:
     """Set what receive-pack needs to be told in a registry's repository."""
-    for key, value in SERVER_CONFIG.items():
-        repository.run(["config", "--replace-all", key, value])
+    for key, value in server_config(repository).items():
+        if value is not None:
+            repository.run(["config", "--replace-all", key, value])
+        elif repository.config(key) is not None:
+            repository.run(["config", "--unset-all", key], codes=(0, 5))
+    if repository.is_bare and not _runs_own_hooks(repository):
+        # The user's or the machine's configuration leads elsewhere; a bare repository's hooks run in its folder.
+        repository.run(["config", "core.hooksPath", "hooks"])
+
+
+def _runs_own_hooks(repository: Repository) -> bool:
+    return repository.hooks_path.resolve() == (repository.common_dir / "hooks").resolve()
 
 
 def examine(repository: Repository) -> Iterator[Finding]:
     """Find hooks that are missing, not executable, emptied, altered or bypassed, and configuration that drifted."""
-    names = SERVER_HOOKS if repository.is_bare else CLONE_HOOKS
-    own, real = repository.common_dir / "hooks", repository.hooks_path
-    if real.resolve() != own.resolve():
-        yield Finding(
-            False,
+    own = repository.common_dir / "hooks"
+    if not _runs_own_hooks(repository):
+        yield _wrong(
             "core.hooksPath",
-            f"git runs hooks from {real}, not from {own}: gitreg's are bypassed",
+            f"git runs hooks from {repository.hooks_path}, not from {own}: gitreg's are bypassed",
             "git config --unset core.hooksPath (look in the system's and the user's configuration as well)",
         )
-    for name in names:
+    for name in hooks_of(repository):
         yield _examine_hook(own / name)
-    if repository.is_bare:
-        for key, wanted in SERVER_CONFIG.items():
-            found = repository.config(key)
-            if found != wanted:
-                yield Finding(False, key, f"found {found or 'nothing'}, want {wanted}", f"git config {key} {wanted}")
+    if is_registry(repository):
+        yield from _examine_config(repository)
+
+
+def _examine_config(repository: Repository) -> Iterator[Finding]:
+    for key, wanted in server_config(repository).items():
+        found = repository.config(key)
+        if found != wanted:
+            remedy = f"git config {key} {wanted}" if wanted else f"git config --unset-all {key}"
+            yield _wrong(key, f"found {found or 'nothing'}, want {wanted or 'nothing'}", remedy)
+    source = repository.config(identity.CONFIG)
+    if source not in identity.SOURCES:
+        allowed = ", ".join(identity.SOURCES)
+        message = f"found {source or 'nothing'}, so that no push is accepted; allowed: {allowed}"
+        yield _wrong(identity.CONFIG, message, f"git config {identity.CONFIG} SOURCE")
 
 
 def _examine_hook(path: Path) -> Finding:
     again = "run `gitreg doctor --fix`"
     if not path.exists():
-        return Finding(False, path.name, f"{path} is missing", again)
+        return _wrong(path.name, f"{path} is missing", again)
     data = path.read_bytes()
     if not data.strip():
-        return Finding(False, path.name, f"{path} is empty: every push would pass", again)
+        return _wrong(path.name, f"{path} is empty: every push would pass", again)
     if _MARK not in data:
-        return Finding(False, path.name, f"{path} does not run gitreg", "call gitreg's hook from it, or move it away")
+        return _wrong(path.name, f"{path} does not run gitreg", "call gitreg's hook from it, or move it away")
     if not path.stat().st_mode & stat.S_IXUSR:
-        return Finding(False, path.name, f"{path} is not executable, so git skips it", f"chmod +x {path}")
+        return _wrong(path.name, f"{path} is not executable, so git skips it", f"chmod +x {path}")
     interpreter = _interpreter(data)
     if interpreter is None or not os.access(interpreter, os.X_OK):
-        return Finding(False, path.name, f"{path} runs {interpreter}, which does not exist", again)
+        return _wrong(path.name, f"{path} runs {interpreter}, which does not exist", again)
     if data != hook_text(path.name, interpreter):
-        return Finding(False, path.name, f"{path} was altered", again)
-    return Finding(True, path.name, f"installed, runs {interpreter}")
+        return _wrong(path.name, f"{path} was altered", again)
+    return Finding(fine=True, subject=path.name, message=f"installed, runs {interpreter}")
 
 
 def _interpreter(data: bytes) -> str | None:

@@ -7,33 +7,56 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from gitreg.errors import ConflictError
+from gitreg.errors import ConflictError, InvalidError
 from gitreg.gate import DeployMark
 from gitreg.gate_hooks import audit
 from gitreg.git import Signature, refs, write_tag
 from gitreg.git import history as git_history
+from gitreg.git.lookup import kind_of
+from gitreg.git.values import is_oid
 from gitreg.layout import DEPLOY_TAGS, DEPLOYMENTS, MAIN, DeployTag, Kind, place
 from gitreg.reader import deployments
 from gitreg.reader.history import continued, marks_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from gitreg.git import Repository
     from gitreg.names import EnvironmentName, ModelName
     from gitreg.reader import DeploymentRecord
 
-# Who writes a tag is no claim about anybody: `Actor` says who pushed.
+
+CONFIG = "gitreg.deploytags"
+SERVER = "server"
+CLIENT = "client"
 
 
-def implied_mark(repository: Repository, tip: str, tag: DeployTag) -> DeployMark | None:
-    """Work out what a deploy tag must say, from history alone; None where there is no such deployment."""
+def server_marks(repository: Repository) -> bool:
+    """Whether the server writes deploy tags; InvalidError where its configuration says neither that nor the other."""
+    value = repository.config(CONFIG) or SERVER
+    if value not in {SERVER, CLIENT}:
+        raise InvalidError(f"{CONFIG} is {value!r} in git's configuration", hint=f"allowed: {SERVER}, {CLIENT}")
+    return value == SERVER
+
+
+def implied_mark(
+    repository: Repository, tip: str, tag: DeployTag, actors: Mapping[str, str] | None = None
+) -> DeployMark | None:
+    """Work out what a deploy tag must say, from history and the audit log; None where there is no such deployment.
+
+    `actors` tells who pushes what the log does not know yet, by commit.
+    """
     records = deployments(repository, tip, tag.environment, tag.model, trust_tags=False)
     if not 1 <= tag.number <= len(records):
         return None
     record = records[tag.number - 1]
-    return DeployMark(tag, record.commit, trailers_of(record))
+    actor = (actors or {}).get(record.commit)
+    if actor is None:
+        later = git_history.first_parents(repository, tip, since=record.commit)
+        actor = _actors(repository, [*later, record.commit]).get(record.commit)
+    head = audit.head(repository.git_dir)
+    return DeployMark(tag, record.commit, trailers_of(record, actor=actor, audit_head=head))
 
 
 def trailers_of(record: DeploymentRecord, *, actor: str | None = None, audit_head: str | None = None) -> dict[str, str]:
@@ -75,7 +98,8 @@ def unmarked(repository: Repository, tip: str, since: str | None) -> list[Deploy
     marks = marks_below(repository, DEPLOY_TAGS) if since is None else None
     found = []
     for where, commits in touched.items():
-        known = deployments(repository, since, *where) if since else []
+        # A run that was killed may have left tags of these commits; they are no part of what was known before.
+        known = [each for each in deployments(repository, since, *where) if each.commit not in commits] if since else []
         own = marks.get(where, {}) if marks is not None else None
         records = continued(repository, known, commits, where, marks=own)[len(known) :]
         found += [record for record in records if not record.marked]
@@ -100,13 +124,12 @@ def write_marks(repository: Repository, *, actor: str | None = None, tip: str | 
         if tip is None:
             return []
         memory = folder / "marked"
-        since = memory.read_text().strip() if memory.exists() else None
+        since = _remembered(memory, repository, tip)
         if since == tip:
             return []
-        if since is not None and not git_history.is_on_first_parent_chain(repository, since, tip):
-            since = None
         records = unmarked(repository, tip, since)
-        actors = _actors(repository, tip, since) if records else {}
+        chain = list(git_history.first_parents(repository, tip, since=since)) if records else []
+        actors = _actors(repository, chain)
         head = audit.head(repository.git_dir)
         written = [
             _write(repository, record, trailers_of(record, actor=actors.get(record.commit, actor), audit_head=head))
@@ -124,14 +147,15 @@ def _write(repository: Repository, record: DeploymentRecord, trailers: Mapping[s
     try:
         refs.update(repository, tag.ref, oid, None)
     except ConflictError:
+        if refs.resolve(repository, tag.ref) is None:
+            raise  # another ref is in its way
         # Another run has just written it.
         return None
     return tag.ref
 
 
-def _actors(repository: Repository, tip: str, since: str | None) -> dict[str, str]:
-    """Tell who pushed each commit: the actor of the push whose tip comes at or after it."""
-    chain = list(git_history.first_parents(repository, tip, since=since))
+def _actors(repository: Repository, chain: Sequence[str]) -> dict[str, str]:
+    """Tell who pushed each commit of a chain, newest first: the actor of the push whose tip comes at or after it."""
     known = audit.actors_of(repository.git_dir, chain)
     found: dict[str, str] = {}
     pusher: str | None = None
@@ -148,6 +172,18 @@ def _locked(folder: Path) -> Iterator[Path]:
     with (folder / "marks.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield folder
+
+
+def _remembered(path: Path, repository: Repository, tip: str) -> str | None:
+    """Read up to where main was marked; None, which means from its beginning, where that is not known."""
+    try:
+        oid = path.read_text("ascii", "replace").strip()
+    except FileNotFoundError:
+        return None
+    if oid == tip:
+        return oid
+    known = is_oid(oid) and kind_of(repository, oid) == "commit"
+    return oid if known and git_history.is_on_first_parent_chain(repository, oid, tip) else None
 
 
 def _remember(path: Path, tip: str) -> None:

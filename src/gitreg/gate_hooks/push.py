@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitreg.access import known_users
-from gitreg.errors import InvalidError
+from gitreg.errors import InvalidError, Problem
 from gitreg.gate import (
     Code,
     Commit,
     Limits,
     Policy,
+    PushedTag,
     RefUpdate,
     Violation,
     judge,
@@ -24,19 +24,22 @@ from gitreg.gate_hooks.facts import RepositoryFacts
 from gitreg.gate_hooks.marks import implied_mark
 from gitreg.git import changed_paths, refs
 from gitreg.git import history as git_history
+from gitreg.git.compare import TooMuchError
 from gitreg.git.lookup import kind_of
-from gitreg.layout import DEPLOY_TAGS, MAIN, PROPOSALS, DeployTag
+from gitreg.layout import DEPLOY_TAGS, MAIN, PROPOSALS, SETTINGS, DeployTag
 from gitreg.reader import Snapshot
 from gitreg.reader.history import edits_of
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gitreg.gate_hooks.facts import BlobSize
     from gitreg.git import Repository
     from gitreg.names import UserName
 
 MAX_PROPOSAL_COMMITS = 1000
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Desk:
     repository: Repository
     blob_size: BlobSize
     server_marks: bool = True
-    limits: Limits = Limits()
+    limits: Limits = _LIMITS
 
 
 def judge_push(desk: Desk, data: bytes, who: UserName) -> Verdict:
@@ -71,6 +74,15 @@ def judge_push(desk: Desk, data: bytes, who: UserName) -> Verdict:
     snapshot = Snapshot(desk.repository, tip)
     policy = Policy(snapshot.access, snapshot.settings)
     found = judge_refs(updates, current, who, known_users(policy.access), server_marks=desk.server_marks)
+    if policy.settings.identity is not None:
+        found.append(
+            Violation(
+                Code.ACTOR_UNKNOWN,
+                f"registry.yaml wants the actor by {policy.settings.identity}, which this release cannot verify",
+                "the server's owner takes `identity` out of registry.yaml",
+                path=SETTINGS,
+            )
+        )
     # A push whose refs alone are wrong is not worth opening its objects.
     if not found:
         found = _judge_contents(desk, updates, tip, policy, who)
@@ -84,23 +96,32 @@ def _judge_contents(
     new_tip = next((update.new for update in updates if update.ref == MAIN), tip)
     if new_tip != tip:
         found += judge_range(desk, tip, new_tip, policy, who)
+    # What tags must say follows from a history that is valid.
+    tags = [] if found else [update for update in updates if update.ref.startswith(DEPLOY_TAGS)]
     for update in updates:
         if update.ref.startswith(PROPOSALS) and not update.deletes:
             found += _judge_size(desk, update, tip)
-        elif update.ref.startswith(DEPLOY_TAGS):
-            found += _judge_tag(desk.repository, update, new_tip)
+    brought = frozenset(git_history.first_parents(desk.repository, new_tip, since=tip)) if tags else frozenset()
+    for update in tags:
+        found += _judge_tag(desk.repository, update, new_tip, dict.fromkeys(brought, str(who)))
     return found
 
 
 def judge_range(desk: Desk, base: str, tip: str, policy: Policy, who: UserName | None) -> list[Violation]:
     """Judge every commit on the first-parent chain from `base` to `tip`, by the rules at `base`."""
     repository = desk.repository
+    if kind_of(repository, tip) == "commit" and repository.objects.commit(tip).parents[:1] == (base,):
+        # Most pushes bring one commit, which needs no walk.
+        return _judge_chain(desk, base, [tip], policy, who)
     chain: list[str] = []
     for oid in git_history.first_parents(repository, tip, since=base):
         chain.append(oid)
         if len(chain) > desk.limits.commits:
-            return [Violation(Code.TOO_MANY_PATHS, f"more than {desk.limits.commits} commits in one push")]
+            return [Violation(Code.TOO_MANY_PATHS, f"more than {desk.limits.commits} commits in one push", "split it")]
     chain.reverse()
+    if chain and chain[-1] != tip:
+        # rev-list looks through a tag.
+        return [Violation(Code.REF_UNKNOWN, f"{MAIN} must point at a commit, not a {kind_of(repository, tip)}")]
     parents = repository.objects.commit(chain[0]).parents if chain else ()
     if not chain or not parents or parents[0] != base:
         return [
@@ -130,7 +151,7 @@ def _judge_chain(desk: Desk, base: str, chain: Sequence[str], policy: Policy, wh
                 depth=desk.limits.depth,
             )
         except InvalidError as error:
-            found.append(Violation(Code.TREE_MALFORMED, str(error), commit=oid))
+            found += _unreadable(error, desk.limits, oid)
             break
         edits = edits_of(changed, repository)
         commit = Commit(oid, edits, Snapshot(repository, parent), Snapshot(repository, oid))
@@ -141,6 +162,17 @@ def _judge_chain(desk: Desk, base: str, chain: Sequence[str], policy: Policy, wh
         paths += [edit.path for edit in edits]
         parent = oid
     return found + judge_mixture(dict.fromkeys(paths))
+
+
+def _unreadable(error: InvalidError, limits: Limits, commit: str) -> list[Violation]:
+    """Tell why two trees could not be compared: they differ in too much, or are malformed."""
+    if isinstance(error, TooMuchError):
+        remedy = f"one push changes at most {limits.paths} paths, at most {limits.depth} folders deep: split it"
+        return [Violation(Code.TOO_MANY_PATHS, error.message, remedy, commit=commit)]
+    return [
+        Violation(Code.TREE_MALFORMED, problem.message, "write the commit with git", commit=commit, path=problem.path)
+        for problem in error.problems or [Problem(error.message)]
+    ]
 
 
 def _judge_size(desk: Desk, update: RefUpdate, tip: str) -> list[Violation]:
@@ -168,22 +200,16 @@ def _judge_size(desk: Desk, update: RefUpdate, tip: str) -> list[Violation]:
             depth=desk.limits.depth,
         )
     except InvalidError as error:
-        return [Violation(Code.TREE_MALFORMED, str(error), commit=update.new)]
+        return _unreadable(error, desk.limits, update.new)
     sizes = [edit for edit in edits_of(changed, repository) if edit.after and edit.after.size > desk.limits.file_bytes]
     return too_large(f"{sizes[0].path} is larger than {desk.limits.file_bytes} bytes") if sizes else []
 
 
-def _judge_tag(repository: Repository, update: RefUpdate, tip: str) -> list[Violation]:
-    tag = DeployTag.parse(update.ref)
-    kind = kind_of(repository, update.new)
-    if kind != "tag":
-        return judge_mark(update.ref, object_type=kind, name=None, target=None, trailers={}, implied=None)
+def _judge_tag(repository: Repository, update: RefUpdate, tip: str, actors: Mapping[str, str]) -> list[Violation]:
+    """Judge a tag against the history of `tip`; `actors` are those of the commits that this very push brings."""
+    if kind_of(repository, update.new) != "tag":
+        return judge_mark(update.ref, None, None)
     found = repository.objects.tag(update.new)
-    return judge_mark(
-        update.ref,
-        object_type=kind,
-        name=found.name,
-        target=found.target if found.target_type == "commit" else None,
-        trailers=found.trailers,
-        implied=implied_mark(repository, tip, tag),
-    )
+    target = found.target if found.target_type == "commit" else None
+    implied = implied_mark(repository, tip, DeployTag.parse(update.ref), actors)
+    return judge_mark(update.ref, PushedTag(found.name, target, found.message), implied)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError, UnavailableError
 from gitreg.git.process import failure
 from gitreg.git.trees import path_fault
 from gitreg.git.values import Oid, Signature, is_oid
+from gitreg.records import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -153,8 +153,9 @@ def _message(message: str) -> bytes:
 
 
 def _import(repository: Repository, stream: bytes, count: int) -> list[Oid]:
-    # core.ignoreCase would make two paths that differ in case one.
-    args = ["-c", "core.ignoreCase=false", "fast-import", "--quiet", "--done", "--date-format=raw"]
+    # core.ignoreCase would make two paths that differ in case one; hooks would be told of a ref that never is.
+    settings = ["-c", "core.ignoreCase=false", "-c", f"core.hooksPath={os.devnull}"]
+    args = [*settings, "fast-import", "--quiet", "--done", "--date-format=raw"]
     process = repository.runner.start(args, stdin=True)
     try:
         output, said = process.communicate(stream)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from gitreg.errors import IntegrityError, InvalidError
+from gitreg.errors import IntegrityError, InvalidError, NotFoundError
+from gitreg.git.objects import MAX_TREE
 from gitreg.git.trees import entry_faults, entry_of, lenient_entry_of, malformed, order_faults, split
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
 MAX_TREE_BYTES = 256 * 1024 * 1024
 
 
-class PathChange(NamedTuple):
+class TooMuchError(InvalidError):
+    """Two trees differ in more than the caller was ready to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathChange:
     """A path whose entry differs between two trees; None on the side where it does not exist. Never a folder."""
 
     path: str
@@ -39,11 +46,21 @@ class _Walk:
     def raws(self, oid: Oid | None, folder: str, *, trusted: bool) -> list[RawEntry]:
         if oid is None:
             return []
-        data = self.objects.tree(oid)
+        data = self.folder(oid, folder) if folder else self.objects.tree(oid)
         self.bytes += 0 if trusted else len(data)
         if self.bytes > MAX_TREE_BYTES:
-            raise InvalidError(f"the changed folders hold more than {MAX_TREE_BYTES} bytes")
+            raise TooMuchError(f"the changed folders hold more than {MAX_TREE_BYTES} bytes")
         return split(data, self.objects.oid_bytes, folder)
+
+    def folder(self, oid: Oid, path: str) -> bytes:
+        """Read a folder below the top, which is a tree itself and not something that leads to one."""
+        try:
+            found = self.objects.read(oid, limit=MAX_TREE)
+        except NotFoundError as error:
+            raise IntegrityError(f"{path!r} names the object {oid}, which is missing") from error
+        if found.type != "tree":
+            raise InvalidError(f"{path!r} is a folder by its mode, but the object {oid} is a {found.type}")
+        return found.data
 
     def compare(self, old: Oid | None, new: Oid | None, folder: str) -> Iterator[tuple[Oid | None, Oid | None, str]]:
         """Note what differs directly inside one folder; give the folders to open next."""
@@ -76,7 +93,7 @@ class _Walk:
         if gone or come:
             self.changes.append(PathChange(path, gone, come))
         if len(self.changes) > self.budget or self.folders > self.budget:
-            raise InvalidError(f"more than {self.budget} paths change at once", hint="split the change")
+            raise TooMuchError(f"more than {self.budget} paths change at once", hint="split the change")
 
     def check_types(self) -> None:
         """Refuse a file that is no blob, whatever its mode says; and one that is not there at all."""
@@ -109,9 +126,11 @@ def changed_paths(
     """
     walk = _Walk(objects, budget, depth)
     level: list[tuple[Oid | None, Oid | None, str]] = [(old, new, "")] if old != new else []
+    objects.prefetch(f"{oid}^{{tree}}" for oid in (old, new) if oid)
     for _ in range(depth):
         level = [found for old_oid, new_oid, path in level for found in walk.compare(old_oid, new_oid, path)]
+        objects.prefetch(oid for old_oid, new_oid, _ in level for oid in (old_oid, new_oid) if oid)
         if not level:
             walk.check_types()
             return sorted(walk.changes, key=lambda change: change.path)
-    raise InvalidError(f"{level[0][2]!r} is nested deeper than {depth} levels")
+    raise TooMuchError(f"{level[0][2]!r} is nested deeper than {depth} levels")

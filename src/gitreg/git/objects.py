@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gitreg.errors import IntegrityError, InvalidError, NotFoundError, UnavailableError
-from gitreg.git.process import Answers, CutOffError, Drain, stop, useful_line
-from gitreg.git.trees import TreeEntry, parse_tree
+from gitreg.git.process import Answers, CutOffError, Drain, git_version, stop, useful_line
+from gitreg.git.trees import TreeEntry, lenient_entry_of, parse_tree, split
 from gitreg.git.values import Commit, Oid, Tag, is_oid, parse_commit, parse_tag
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import IO
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from gitreg.git.process import Runner
 
@@ -22,11 +22,13 @@ MAX_TREE = 64 * 1024 * 1024
 MAX_COMMIT = 1024 * 1024
 _CHUNK = 512
 _PORTION = 8 * 1024 * 1024
+_SMALL = 16 * 1024
 # Seconds without a byte from git: a partial clone may be fetching an object.
 _PATIENCE = 60.0
 
 
-class ObjectInfo(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
     """What git knows of an object before its contents are read; the size is in bytes."""
 
     oid: Oid
@@ -34,7 +36,8 @@ class ObjectInfo(NamedTuple):
     size: int
 
 
-class Object(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Object:
     """An object and its contents."""
 
     oid: Oid
@@ -49,7 +52,7 @@ class Objects:
     the ref that one names, where git's own guessing might find another.
     """
 
-    __slots__ = ("_answers", "_drain", "_lock", "_process", "_runner", "oid_bytes")
+    __slots__ = ("_answers", "_drain", "_infos", "_kept", "_lock", "_process", "_runner", "oid_bytes")
 
     def __init__(self, runner: Runner, oid_bytes: int) -> None:
         self.oid_bytes = oid_bytes
@@ -58,11 +61,16 @@ class Objects:
         self._process: subprocess.Popen[bytes] | None = None
         self._drain: Drain | None = None
         self._answers: Answers | None = None
+        # What was read stays true: an expression begins with an object id. Both are emptied when they are full.
+        self._infos: dict[str, ObjectInfo] = {}
+        self._kept: dict[Oid, Object] = {}
 
     def close(self) -> None:
         """End the process; the next question starts another."""
         process, drain = self._process, self._drain
         self._process = self._drain = None
+        self._infos.clear()
+        self._kept.clear()
         if process and drain:
             stop(process)
             drain.close()
@@ -71,8 +79,35 @@ class Objects:
 
     def info(self, expression: str) -> ObjectInfo | None:
         """Give id, type and size of an object without reading it; None where there is no such object."""
-        _check_expression(expression)
-        return self._ask([expression])[0]
+        found = self._infos.get(expression)
+        if found is None:
+            _check_expression(expression)
+            found = self._ask([expression])[0]
+            self._remember([expression], [found])
+        return found
+
+    def prefetch(self, expressions: Iterable[str]) -> None:
+        """Read what will be asked for next in two round trips: ids, types, sizes, and what is small."""
+        wanted = [each for each in dict.fromkeys(expressions) if each not in self._infos][:_CHUNK]
+        infos = [info for info in self.infos(wanted) if info and info.size <= _SMALL and info.oid not in self._kept]
+        for part in _portions(infos):
+            self._kept |= {each.oid: each for each in self._contents(part)}
+
+    def _remember(self, expressions: Sequence[str], found: Sequence[ObjectInfo | None]) -> None:
+        if len(self._infos) > _CHUNK or len(self._kept) > _CHUNK:
+            self._infos.clear()
+            self._kept.clear()
+        for expression, info in zip(expressions, found, strict=True):
+            if info is not None:
+                self._infos[expression] = self._infos[info.oid] = info
+
+    def _one(self, info: ObjectInfo) -> Object:
+        found = self._kept.get(info.oid)
+        if found is None:
+            found = self._contents([info])[0]
+            if info.size <= _SMALL:
+                self._kept[info.oid] = found
+        return found
 
     def infos(self, expressions: Sequence[str]) -> list[ObjectInfo | None]:
         """Answer `info` for many objects, in their order, with few round trips."""
@@ -81,6 +116,7 @@ class Objects:
         found: list[ObjectInfo | None] = []
         for start in range(0, len(expressions), _CHUNK):
             found += self._ask(expressions[start : start + _CHUNK])
+        self._remember(expressions[:_CHUNK], found[:_CHUNK])
         return found
 
     def size(self, expression: str) -> int:
@@ -92,7 +128,7 @@ class Objects:
         info = self._known(expression)
         if info.size > limit:
             raise InvalidError(f"{expression} has {info.size} bytes; at most {limit} are read")
-        return self._contents([info])[0]
+        return self._one(info)
 
     def blob(self, rev: Oid, path: str, *, limit: int = MAX_BLOB) -> bytes | None:
         """Read a file of a commit or a tree; None where the path names none.
@@ -111,20 +147,29 @@ class Objects:
             return None
         if info.size > limit:
             raise InvalidError(f"{path!r} has {info.size} bytes; at most {limit} are read")
-        return self._contents([info])[0].data
+        return self._one(info).data
 
     def entry(self, rev: Oid, path: str) -> TreeEntry | None:
         """Give the tree entry of a path in a commit or a tree, with its mode; None where there is none."""
         _check_oid(rev)
         if not _is_plain(path):
             return None
-        args = ["--literal-pathspecs", "ls-tree", "-z", "--full-tree", rev, "--", path]
-        record = self._runner.run(args, codes=(0,)).output.removesuffix(b"\0")
-        if not record:
-            return None
-        head, _, name = record.partition(b"\t")
-        mode, kind, oid = head.decode("ascii").split(" ")
-        return TreeEntry(mode, name.decode("utf-8", "surrogateescape").rpartition("/")[2], oid, kind)
+        tree, folder = rev, ""
+        *above, name = path.split("/")
+        for part in above:
+            found = self._entry_in(tree, folder, part)
+            if found is None or found.type != "tree":
+                return None
+            tree, folder = found.oid, f"{folder}/{part}" if folder else part
+        return self._entry_in(tree, folder, name)
+
+    def _entry_in(self, tree: Oid, folder: str, name: str) -> TreeEntry | None:
+        info = self.info(f"{tree}^{{tree}}")
+        if info is None:
+            raise IntegrityError(f"the tree of {folder!r} is missing or unreadable" if folder else f"no tree at {tree}")
+        wanted = name.encode("utf-8", "surrogateescape")
+        raws = split(self._tree(info, folder), self.oid_bytes, folder)
+        return next((lenient_entry_of(raw) for raw in raws if raw[1] == wanted), None)
 
     def entries(self, rev: Oid, folder: str = "") -> list[TreeEntry]:
         """List what lies directly in a folder of a commit or a tree, in git's order; empty where it is no folder."""
@@ -153,7 +198,7 @@ class Objects:
 
     # Questions about many
 
-    def read_many(self, oids: Iterable[Oid], *, limit: int = MAX_BLOB) -> Iterator[tuple[Oid, bytes]]:
+    def read_many(self, oids: Iterable[Oid], *, limit: int = MAX_BLOB) -> Generator[tuple[Oid, bytes], None, None]:
         """Read many objects in their order, a few hundred in one round trip.
 
         Raises NotFoundError for a missing one, and InvalidError, before its contents are read, for one of more than
@@ -187,12 +232,12 @@ class Objects:
             raise InvalidError(f"{oid} is a {info.type}, not a {kind}")
         if info.size > MAX_COMMIT:
             raise InvalidError(f"the {kind} {oid} has {info.size} bytes; at most {MAX_COMMIT} are read")
-        return self._contents([info])[0].data
+        return self._one(info).data
 
     def _tree(self, info: ObjectInfo, shown: str, limit: int = MAX_TREE) -> bytes:
         if info.size > limit:
             raise InvalidError(f"the tree of {shown!r} has {info.size} bytes; at most {limit} are read")
-        return self._contents([info])[0].data
+        return self._one(info).data
 
     def _check_absent(self, rev: Oid, path: str) -> None:
         """Tell a path that is not there from one whose object is missing; git's answer is the same for both."""
@@ -241,6 +286,8 @@ class Objects:
             stop(self._process)
         said = useful_line(self._drain.text()) if self._drain else ""
         self.close()
+        if "unknown option" in said:
+            git_version(self._runner.environment.get("PATH"))
         if said:
             return IntegrityError(f"git could not read an object: {said}", hint="run `git fsck`")
         return UnavailableError(f"git cat-file did not answer: {how}", hint="try again, or run `git fsck`")

@@ -7,7 +7,7 @@ import re
 import select
 import subprocess
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gitreg.errors import (
     ConflictError,
@@ -18,6 +18,7 @@ from gitreg.errors import (
     NotFoundError,
     UnavailableError,
 )
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,7 +31,8 @@ _SHOWN = 300
 _KEPT_BYTES = 16 * 1024
 
 
-class Finished(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Finished:
     """How a git command ended: its exit code and what it wrote."""
 
     code: int
@@ -287,6 +289,11 @@ def failure(args: Sequence[str], code: int, errors: str) -> GitregError:
             hint=f"if you trust its owner: {match[1].strip()}" if match else "see safe.directory in `git help config`",
         )
     said = useful_line(errors) or (f"ended by signal {-code}" if code < 0 else f"exit code {code}")
-    command = next((arg for arg in args if not arg.startswith("-")), "")
+    command = next((arg for arg, before in zip(args, ("", *args), strict=False) if _names_command(arg, before)), "")
     kind = next((kind for pattern, kind in _RULES if re.search(pattern, errors)), UnavailableError)
     return kind(f"git {command} failed: {said}")
+
+
+def _names_command(arg: str, before: str) -> bool:
+    """Whether an argument is git's command, and neither an option nor the value of the one before it."""
+    return not arg.startswith("-") and before not in {"-c", "-C"}

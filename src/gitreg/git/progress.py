@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import git
@@ -39,9 +40,10 @@ class Listener(git.RemoteProgress):
         parse = super().new_message_handler()
 
         def handle(line: str) -> None:
-            text = printable(line.rstrip())
+            text = printable(line.rstrip())[:_MAX_LENGTH]
+            del self.other_lines[:]
             if text.startswith(("error:", "fatal:")):
-                self.errors.append(text[:_MAX_LENGTH])
+                self.errors.append(text)
             else:
                 parse(text)
 
@@ -49,12 +51,17 @@ class Listener(git.RemoteProgress):
 
     def line_dropped(self, line: str) -> None:
         """Keep a line that is no progress; a hook's line with a number in it is none either."""
+        unpacking = re.match(r"Unpacking objects: +[0-9]+% \(([0-9]+)/([0-9]+)\)", line)
+        if unpacking:
+            if self._report:
+                self._report("unpacking", int(unpacking[1]), int(unpacking[2]))
+            return
         if line.startswith("remote:"):
             kept, text = self.remote, line.removeprefix("remote:").removeprefix(" ")
         else:
             kept, text = self.errors, line
         if len(kept) < _MAX_LINES:
-            kept.append(text[:_MAX_LENGTH])
+            kept.append(text)
 
     def update(
         self,

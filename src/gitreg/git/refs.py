@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gitreg.errors import ConflictError, IntegrityError, InvalidError, UnavailableError
 from gitreg.git.process import failure, useful_line
 from gitreg.git.values import Oid, Signature, is_oid, subject_of, trailers_of
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 _GLOB = frozenset("*?[\\")
 
 
-class RefEdit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RefEdit:
     """One ref's move: to `new`, or away where None; from `old`, or from not existing where None."""
 
     ref: str
@@ -24,7 +26,8 @@ class RefEdit(NamedTuple):
     old: Oid | None
 
 
-class TagRef(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TagRef:
     """A ref under refs/tags, and what it marks; message and tagger only where the tag is annotated."""
 
     ref: str

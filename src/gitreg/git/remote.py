@@ -145,7 +145,10 @@ def push(
     talk = _talk(repository.runner, args, url, report, timeout)
     results = tuple(_results(talk.output))
     if not results:
-        raise _unreachable(url, talk)
+        error = _unreachable(url, talk)
+        if isinstance(error, UnavailableError):
+            raise UnavailableError(error.message, hint=_UNCERTAIN)
+        raise error
     return _judged(url, talk, results)
 
 
@@ -166,15 +169,15 @@ _BROKEN = ("remote failed to report status", "unpacker error", "missing necessar
 _ATOMIC = ("atomic push fail", "atomic transaction fail", "transaction failed")
 
 
+_UNCERTAIN = "it may have been accepted all the same; look before you try again"
+
+
 def _judged(url: str, talk: _Talk, results: tuple[RefResult, ...]) -> PushResult:
     reasons = [result.reason for result in results if result.reason is not None]
     broken = next((reason for reason in reasons if any(words in reason for words in _BROKEN)), None)
     if broken:
         said = "; ".join((broken, *(line for line in (*talk.errors, *talk.remote)[:3])))
-        raise UnavailableError(
-            f"pushing to {without_credentials(url)} failed: {_clean(said)}",
-            hint="it may have been accepted all the same; look before you try again",
-        )
+        raise UnavailableError(f"pushing to {without_credentials(url)} failed: {_clean(said)}", hint=_UNCERTAIN)
     stale = any(any(words in reason for words in _STALE) for reason in reasons)
     # With --atomic the refs beside the one that failed only say that another one did.
     others = [reason for reason in reasons if not any(words in reason for words in (*_STALE, *_ATOMIC))]
@@ -317,24 +320,27 @@ _GENERIC = (
     "early EOF",
     "failed to push some refs",
     "Permanently added",
-    "hint:",
-    "warning:",
-    "Warning:",
+)
+_CHATTER = (
+    r"(hint|[Ww]arning):|(Enumerating|Counting|Compressing|Writing|Receiving|Resolving|Unpacking|Updating|Filtering) "
+    r"|Delta compression|Total [0-9]|Cloning into|From |To |POST |See "
 )
 _MISSING = (
     r"does not appear to be a git repository|repository .* (does not exist|not found)|[Rr]epository not found"
     r"|project you were looking for|[Nn]o such file or directory|couldn't find remote ref|[Rr]emote branch .* not found"
 )
 _UNUSABLE = (
-    r"protocol .* is not supported|[Uu]nable to find remote helper|transport .* not allowed|strange (host|path)name"
+    r"protocol .* is not supported|is not a git command|[Uu]nable to find remote helper|transport .* not allowed"
+    r"|strange (host|path)name"
 )
 
 
 def _unreachable(url: str, talk: _Talk) -> GitregError:
     """Make the error of a command that came to nothing, from the first line that says something."""
-    lines = [line for line in talk.errors if line.strip()] + list(talk.remote)
+    lines = [line for line in (*talk.errors, *talk.remote) if line.strip() and not re.match(_CHATTER, line)]
     useful = [line for line in lines if not any(words in line for words in _GENERIC)] or lines
-    said = _clean(useful[0]) if useful else f"git ended with exit code {talk.code}"
+    best = next((line for line in useful if line.startswith(("fatal:", "error:", "ERROR:"))), None)
+    said = _clean(best or useful[0]) if useful else f"git ended with exit code {talk.code}"
     everything = "\n".join(lines)
     shown = without_credentials(url)
     if re.search(_UNUSABLE, everything):

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from gitreg.errors import InvalidError, NotFoundError
+from gitreg.errors import InvalidError, NotFoundError, UnavailableError
 from gitreg.git.environment import concerns_access, sealed_environment
 from gitreg.git.objects import Objects
-from gitreg.git.process import Finished, Runner, failure, git_version
+from gitreg.git.process import INSTALL_HINT, Finished, Runner, failure, git_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -53,7 +53,6 @@ class Repository:
         sealed = sealed_environment(
             environment, quarantine=quarantine, index=index, config=(*config, *_discovery(folder))
         )
-        git_version(sealed.get("PATH"))
         hidden = {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH"}
         finder = Runner(folder, {key: value for key, value in sealed.items() if key not in hidden})
         facts, git_dir, work_tree = _discover(finder, folder)
@@ -220,6 +219,7 @@ def _discover(finder: Runner, folder: Path) -> tuple[dict[str, str], Path, Path 
         "--is-bare-repository",
         "--is-shallow-repository",
         "--is-inside-work-tree",
+        "--show-prefix",
         "--absolute-git-dir",
     ]
     finished = finder.run(args)
@@ -231,13 +231,26 @@ def _discover(finder: Runner, folder: Path) -> tuple[dict[str, str], Path, Path 
                 hint="name a registry with --registry or GITREG_REGISTRY, or make one with `gitreg init`",
             )
         raise error
-    *values, git_dir = finished.output.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n", len(names))
+    *values, rest = finished.output.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n", len(names))
+    if len(values) < len(names):
+        # To ask for the version each time would cost a process: a git that answers in full is new enough to read with.
+        found = git_version(finder.environment.get("PATH"))
+        raise UnavailableError(f"git {'.'.join(map(str, found))} did not say where it is", hint=INSTALL_HINT)
     facts = dict(zip(names, values, strict=True))
-    top = None
-    if facts["inside"] == "true":
-        up = finder.run(["rev-parse", "--show-toplevel"], codes=(0,)).output
-        top = Path(up.decode("utf-8", "surrogateescape").removesuffix("\n"))
-    return facts, Path(git_dir), top
+    prefix, _, git_dir = rest.partition("\n")
+    if "\n" in git_dir or not git_dir.startswith("/"):
+        # A line end in a path: ask for one path at a time.
+        git_dir, top = (_path(finder, option) for option in ("--absolute-git-dir", "--show-toplevel"))
+        return facts, Path(git_dir), Path(top) if top else None
+    if facts["inside"] != "true":
+        return facts, Path(git_dir), None
+    here = folder.resolve()
+    return facts, Path(git_dir), here.parents[prefix.count("/") - 1] if prefix else here
+
+
+def _path(finder: Runner, option: str) -> str:
+    output = finder.run(["rev-parse", option], codes=(0, 128)).output
+    return output.decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
 def _pairs(output: bytes) -> list[tuple[str, str]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError, Problem
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,8 @@ _MAX_NAME = 255
 _IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 
 
-class TreeEntry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
     """A name in a tree: six octal digits of mode, name, object id, type (`blob`, `tree` or `commit`)."""
 
     mode: str
@@ -129,7 +131,9 @@ def malformed(folder: str, faults: Iterable[tuple[str, str]]) -> InvalidError:
         Problem(f"{name!r} {what}" if name or what == "is no name" else what, folder or None) for name, what in faults
     ]
     where = f"the tree of {folder!r}" if folder else "the top tree"
-    return InvalidError(f"{where} is malformed: {problems[0].message}", problems=problems[:20] if len(problems) > 1 else ())
+    return InvalidError(
+        f"{where} is malformed: {problems[0].message}", problems=problems[:20] if len(problems) > 1 else ()
+    )
 
 
 def entry_of(raw: RawEntry) -> TreeEntry:

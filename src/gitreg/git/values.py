@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from gitreg.errors import IntegrityError, InvalidError
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -135,7 +135,8 @@ class Tag:
         return trailers_of(self.message)
 
 
-class Headers(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Headers:
     """The headers of a commit or a tag in their order, and the message."""
 
     fields: tuple[tuple[bytes, bytes], ...]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from gitreg.names import AliasName, ModelName, Version
 from gitreg.parsing import API_VERSION, in_order, without_empty
+from gitreg.records import dataclass, field
 from gitreg.wire import dump, load
 
 if TYPE_CHECKING:

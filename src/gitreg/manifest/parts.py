@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from gitreg.digest import Digest
 from gitreg.names import ModelName, Version
 from gitreg.parsing import in_order, without_empty
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,14 +117,14 @@ class Framework:
 class Code:
     """The commit of the code that trained a version, and whether the checkout held changes beside it."""
 
-    repository: str
     commit: str
+    repository: str | None = None
     dirty: bool | None = None
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
         """Build from accepted data."""
-        return cls(repository=data["repository"], commit=data["commit"], dirty=data.get("dirty"))
+        return cls(repository=data.get("repository"), commit=data["commit"], dirty=data.get("dirty"))
 
     def to_data(self) -> dict[str, Any]:
         """Give plain data in canonical order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from gitreg.digest import Digest
@@ -19,6 +18,7 @@ from gitreg.manifest.parts import (
 )
 from gitreg.names import ModelName, Version
 from gitreg.parsing import API_VERSION, in_order, without_empty
+from gitreg.records import dataclass, field
 from gitreg.wire import dump, load
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import os
 import re
 import stat
 import unicodedata
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError, Problem
 from gitreg.objects.faults import reading
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,12 +6,12 @@ import hashlib
 import io
 import os
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from gitreg.digest import Digest
 from gitreg.errors import ConflictError, IntegrityError, InvalidError
 from gitreg.objects.faults import reading
+from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from gitreg.reader.history import DeploymentRecord, LogEntry, commit_before, deployments, log, pointer_at
-from gitreg.reader.snapshot import Snapshot, VersionFile
+from typing import TYPE_CHECKING
+
+from gitreg.reader.snapshot import Overlay, Snapshot, VersionFile
+
+if TYPE_CHECKING:
+    from gitreg.reader.history import DeploymentRecord, LogEntry, commit_before, deployments, log, pointer_at
 
 __all__ = [
     "DeploymentRecord",
     "LogEntry",
+    "Overlay",
     "Snapshot",
     "VersionFile",
     "commit_before",
@@ -15,3 +20,12 @@ __all__ = [
     "log",
     "pointer_at",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the history when it is first asked for: the present needs none of it."""
+    if name in __all__:
+        from gitreg.reader import history
+
+        return getattr(history, name)
+    raise AttributeError(f"module 'gitreg.reader' has no attribute {name!r}")

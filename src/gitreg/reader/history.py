@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,16 +11,20 @@ from gitreg.errors import InvalidError, NotFoundError
 from gitreg.git import changed_paths, refs
 from gitreg.git import history as git_history
 from gitreg.git.lookup import empty_tree
+from gitreg.git.values import is_oid
 from gitreg.layout import DeployTag, deploy_tag_prefix, deployment_path
 from gitreg.reader.snapshot import Snapshot
+from gitreg.records import dataclass
 from gitreg.wire import load_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from gitreg.git import Commit, PathChange, Repository
+    from gitreg.git import Commit, PathChange, Repository, TagRef, TreeEntry
     from gitreg.names import EnvironmentName, ModelName, Version
 
+MARKED = "gitreg/marked"
+SUBMODULE = "160000"
 LOG_PATHS = 10_000
 LOG_DEPTH = 16
 
@@ -137,28 +140,40 @@ def deployments(
 def _by_tags(
     repository: Repository, tip: str, environment: EnvironmentName, model: ModelName
 ) -> list[DeploymentRecord] | None:
-    """Read the deploy tags; None where they are not complete up to the tip."""
-    tags = refs.list_tags(repository, deploy_tag_prefix(environment, model))
+    """Read the deploy tags, and history only since they were written; None where they cannot tell."""
+    tags = _numbered(refs.list_tags(repository, deploy_tag_prefix(environment, model)))
+    base = marked_up_to(repository) or (tags[-1].target if tags else None)
+    # Asked how it was in the past, or of another history, tags know too much.
+    if tags is None or base is None or not git_history.is_on_first_parent_chain(repository, base, tip):
+        return None
+    path, where = deployment_path(environment, model), (environment, model)
+    later = [] if base == tip else list(git_history.path_history(repository, tip, path, since=base))
+    known = [tag.target for tag in tags if tag.target not in later]
+    marks = {tag.target: tag.trailers for tag in tags}
+    records = continued(repository, [], known, where, marks=marks)
+    current = pointer_at(repository, base, environment, model)
+    if len(records) != len(known) or current != (records[-1].pointer if records else None):
+        return None
+    return continued(repository, records, reversed(later), where, marks=marks)
+
+
+def _numbered(tags: Sequence[TagRef]) -> list[TagRef] | None:
+    """Put deploy tags in order; None where one is missing or is somebody else's."""
     try:
         numbered = sorted((DeployTag.parse(tag.ref).number, tag) for tag in tags)
     except InvalidError:
-        # Somebody's tag among ours: history tells better.
         return None
-    if [number for number, _ in numbered] != list(range(1, len(numbered) + 1)):
+    complete = [number for number, _ in numbered] == list(range(1, len(numbered) + 1))
+    return [tag for _, tag in numbered] if complete else None
+
+
+def marked_up_to(repository: Repository) -> str | None:
+    """Name the commit of main up to which this repository has every deploy tag; None where nobody noted it."""
+    try:
+        oid = (repository.git_dir / MARKED).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
         return None
-    earlier: list[Deployment | None] = []
-    records = []
-    for number, tag in numbered:
-        after = pointer_at(repository, tag.target, environment, model)
-        commit = repository.objects.commit(tag.target)
-        step = _Step(environment, model, number, commit, tuple(earlier), after)
-        records.append(_record(step, dict(tag.trailers)))
-        earlier.append(after)
-    current = pointer_at(repository, tip, environment, model)
-    if current != (earlier[-1] if earlier else None):
-        # A tag is missing, or history is asked as it was before the newest tag.
-        return None
-    return records
+    return oid if is_oid(oid) and repository.objects.info(oid) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,28 +182,27 @@ class _Step:
     model: ModelName
     number: int
     commit: Commit
-    earlier: Sequence[Deployment | None]
+    action: str
+    before: Deployment | None
     after: Deployment | None
 
 
 def _record(step: _Step, trailers: Mapping[str, str] | None) -> DeploymentRecord:
-    commit, after = step.commit, step.after
-    own = commit.trailers
-    previous = step.earlier[-1] if step.earlier else None
+    commit, before, after = step.commit, step.before, step.after
     return DeploymentRecord(
         environment=step.environment,
         model=step.model,
         number=step.number,
-        action=pointer_action(step.earlier, after, own.get("Action")),
+        action=step.action,
         version=after.version if after else None,
-        previous=previous.version if previous else None,
+        previous=before.version if before else None,
         canary_version=after.canary_version if after else None,
         canary_percent=after.canary_percent if after else None,
         commit=commit.oid,
         time=iso(commit.committer.time),
         author=commit.author.name,
         actor=(trailers or {}).get("Actor"),
-        reason=own.get("Reason") or commit.subject,
+        reason=commit.trailers.get("Reason") or commit.subject,
         marked=trailers is not None,
     )
 
@@ -215,17 +229,20 @@ def continued(
     """
     environment, model = where
     records = list(known)
-    earlier: list[Deployment | None] = [record.pointer for record in records]
+    earlier = {record.pointer for record in records}
+    before = records[-1].pointer if records else None
     if marks is None:
         marks = marks_below(repository, deploy_tag_prefix(environment, model)).get(where, {})
     for oid in commits:
         after = pointer_at(repository, oid, environment, model)
-        if after == (earlier[-1] if earlier else None):
+        if after == before:
             continue  # the bytes changed, the pointer did not
         commit = repository.objects.commit(oid)
-        step = _Step(environment, model, len(records) + 1, commit, tuple(earlier), after)
+        action = pointer_action(earlier, after, commit.trailers.get("Action"))
+        step = _Step(environment, model, len(records) + 1, commit, action, before, after)
         records.append(_record(step, marks.get(oid)))
-        earlier.append(after)
+        earlier.add(after)
+        before = after
     return records
 
 
@@ -246,11 +263,10 @@ def marks_below(
 def edits_of(changes: Sequence[PathChange], repository: Repository) -> tuple[PathEdit, ...]:
     """Give git's changed paths as the gate reads them, with the sizes of the new files."""
 
-    def entry(side: object) -> FileEntry | None:
+    def entry(side: TreeEntry | None) -> FileEntry | None:
         if side is None:
             return None
-        size = 0 if side.mode == "160000" else repository.objects.size(side.oid)  # type: ignore[attr-defined]
-        return FileEntry(side.mode, side.oid, size)  # type: ignore[attr-defined]
+        return FileEntry(side.mode, side.oid, 0 if side.mode == SUBMODULE else repository.objects.size(side.oid))
 
     return tuple(PathEdit(change.path, entry(change.before), entry(change.after)) for change in changes)
 
@@ -267,16 +283,25 @@ def log(repository: Repository, tip: str, *, paths: Sequence[str] = (), limit: i
 
 
 def _entry(repository: Repository, commit: Commit, paths: Sequence[str]) -> LogEntry:
+    try:
+        changes = _changes(repository, commit, paths)
+    except InvalidError as error:
+        # An import of a whole registry is one line, and no reason to show nothing of the rest.
+        changes = (f"too much to list: {error.message}",)
+    return LogEntry(
+        commit=commit.oid,
+        time=iso(commit.committer.time),
+        author=commit.author.name,
+        subject=commit.subject,
+        changes=changes,
+    )
+
+
+def _changes(repository: Repository, commit: Commit, paths: Sequence[str]) -> tuple[str, ...]:
     parent = commit.parents[0] if commit.parents else None
     changed = changed_paths(repository.objects, parent, commit.oid, budget=LOG_PATHS, depth=LOG_DEPTH)
     if paths:
         changed = [each for each in changed if any(f"{each.path}/".startswith(f"{path}/") for path in paths)]
     before = Snapshot(repository, parent or empty_tree(repository))
     found = difference(edits_of(changed, repository), before, Snapshot(repository, commit.oid))
-    return LogEntry(
-        commit=commit.oid,
-        time=iso(commit.committer.time),
-        author=commit.author.name,
-        subject=commit.subject,
-        changes=tuple(map(str, found.changes)) + tuple(f"invalid: {problem}" for problem in found.problems),
-    )
+    return tuple(map(str, found.changes)) + tuple(f"invalid: {problem}" for problem in found.problems)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gitreg.deployment import Approval, Deployment, Status
 from gitreg.digest import Digest
@@ -24,13 +24,16 @@ from gitreg.layout import (
 )
 from gitreg.manifest import Lifecycle, Manifest, Model, Tombstone, version_from_data
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version, did_you_mean
+from gitreg.records import dataclass
 from gitreg.wire import load_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gitreg.access import Access
+    from gitreg.changes import State
     from gitreg.git import Repository
+    from gitreg.names import VersionRange
     from gitreg.settings import Settings
 
 RESOLVABLE = frozenset({Lifecycle.ACTIVE, Lifecycle.DEPRECATED})
@@ -156,12 +159,13 @@ class Snapshot:
             return selector.version
         if what is None or what == "latest":
             return self._best(name, None)
-        if selector.version_range is not None:
-            return self._best(name, selector)
-        return self._named(name, what)
+        if selector.version_range is None:
+            return self._pointed(name, what) or self._unknown(name, what)
+        # A name of digits alone, such as 2026, reads as a range as well; the name goes first.
+        named = self._pointed(name, what) if what.isdigit() else None
+        return named or self._best(name, selector.version_range)
 
-    def _best(self, name: ModelName, selector: Selector | None) -> Version:
-        wanted = selector.version_range if selector else None
+    def _best(self, name: ModelName, wanted: VersionRange | None) -> Version:
         candidates = [version for version in reversed(self.versions(name)) if wanted is None or version in wanted]
         if wanted is None:
             # A pre-release is the latest only where there is nothing else.
@@ -173,25 +177,25 @@ class Snapshot:
         what = f"version in {wanted.text}" if wanted else "version"
         raise NotFoundError(f"{name} has no active {what}", hint=f"`gitreg versions {name}` shows what there is")
 
-    def _named(self, name: ModelName, what: str) -> Version:
-        try:
-            environment: EnvironmentName | None = EnvironmentName(what)
-        except InvalidError:
-            environment = None
-        if environment is not None:
-            pointer = self.pointer(environment, name)
+    def _pointed(self, name: ModelName, what: str) -> Version | None:
+        """Find the version that an environment or an alias points at."""
+        with suppress(InvalidError):
+            pointer = self.pointer(EnvironmentName(what), name)
             if pointer is not None:
                 return pointer.version
         aliases = self.model(name).aliases
-        if what in aliases:
-            return aliases[AliasName(what)]
-        known_environments = [str(rule.name) for rule in self.settings.environments]
-        if what in known_environments:
+        return aliases[AliasName(what)] if what in aliases else None
+
+    def _unknown(self, name: ModelName, what: str) -> NoReturn:
+        environments = [str(each) for each in self.environments()]
+        if what in environments:
             raise NotFoundError(
                 f"nothing of {name} is deployed in {what}", hint=f"`gitreg deploy {name}@VERSION {what}`"
             )
-        known = [*known_environments, *aliases, "latest"]
+        known = [*environments, *self.model(name).aliases, "latest"]
         near = did_you_mean(what, known)
+        if near is None and what[0] in "v0123456789":
+            Version(what)  # says what is wrong with it
         hint = f"did you mean {name}@{near}?" if near else f"it has {', '.join(known)}, and versions"
         raise NotFoundError(f"{name} has no environment, alias or version {what!r}", hint=hint)
 
@@ -199,7 +203,12 @@ class Snapshot:
 
     def environments(self) -> list[EnvironmentName]:
         """Name the environments in the order of the settings."""
-        return [rule.name for rule in self.settings.environments]
+        data: Mapping[str, Any] = _accepted(self._required(SETTINGS), SETTINGS)
+        try:
+            return [EnvironmentName(rule["name"]) for rule in data.get("environments", ())]
+        except (InvalidError, KeyError, TypeError):
+            # It was not judged when it came in: reading it strictly says what is wrong.
+            return [rule.name for rule in self.settings.environments]
 
     def pointer(self, environment: EnvironmentName, name: ModelName) -> Deployment | None:
         """Read what is meant to run somewhere."""
@@ -229,6 +238,28 @@ class Snapshot:
                 data = self.read(f"{folder}/{user}")
                 if data is not None:
                     yield Approval.from_data(_accepted(data, f"{folder}/{user}"))
+
+
+class Overlay:
+    """A registry's state with edits on top that are in no commit yet: new bytes (None removes) by path."""
+
+    def __init__(self, below: State, edits: Mapping[str, bytes | None]) -> None:
+        self._below = below
+        self._edits = edits
+
+    def read(self, path: str) -> bytes | None:
+        """Give a file's bytes, or None."""
+        return self._edits[path] if path in self._edits else self._below.read(path)
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Give the names directly inside a folder."""
+        prefix = f"{folder}/" if folder else ""
+        touched = {path.removeprefix(prefix).partition("/")[0] for path in self._edits if path.startswith(prefix)}
+        kept = [name for name in self._below.names(folder) if name not in touched or self._is_there(prefix + name)]
+        return [*kept, *sorted(name for name in touched - set(kept) if self._is_there(prefix + name))]
+
+    def _is_there(self, path: str) -> bool:
+        return self.read(path) is not None or bool(self.names(path))
 
 
 def _accepted(data: bytes, path: str) -> dict[str, object]:

@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from gitreg.errors import InvalidError
 from gitreg.git import Repository, Signature, refs, remote, scratch, write_commit
 from gitreg.layout import MAIN
 from gitreg.reader.history import parse_time
+from gitreg.records import dataclass
 from gitreg.registry.setup import InitRequest, init
 from gitreg.resources import resource
 from gitreg.wire import load

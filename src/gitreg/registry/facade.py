@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.config import Where, locate, open_registry_store
 from gitreg.errors import InvalidError
 from gitreg.names import ModelName, Selector
-from gitreg.reader import Snapshot, commit_before
+from gitreg.reader import Snapshot
+from gitreg.records import dataclass, replace
 from gitreg.registry import plans, reads
-from gitreg.writer import Mode, Plan, Written, open_target, publish
+from gitreg.writer import Mode, Plan, Written, open_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gitreg.objects import Progress, Store
     from gitreg.reader import DeploymentRecord, LogEntry
     from gitreg.registry.reads import AccessRow
-    from gitreg.registry.register import RegisterRequest
+    from gitreg.registry.register import Prepared, RegisterRequest
     from gitreg.registry.results import LineageNode, ModelSummary, StatusRow, VersionDetails, VersionSummary
     from gitreg.writer import Target
 
@@ -135,6 +135,8 @@ class Registry:
         else:
             tip = target.tip()
         if at is not None:
+            from gitreg.reader import commit_before
+
             tip = commit_before(target.repository, tip, at)
         return Snapshot(target.repository, tip)
 
@@ -248,24 +250,37 @@ class Registry:
         Raises ConflictError for a version that exists, NotFoundError for a missing file, and what the gate's verdict
         is classed as.
         """
-        from gitreg.registry.register import Prepared, check_parents, check_request, next_version, now, upload
+        from gitreg.registry.register import Prepared, check_request, hashed, now, sizes_of, upload
+        from gitreg.writer.publish import publish
 
         name = check_request(request)
-        tip = self.target.refresh()
-        snapshot = Snapshot(self.target.repository, tip)
-        next_version(snapshot, name, request)
-        check_parents(snapshot, request)
-        author = self.target.author()
         code, notes = reads.code(request.code)
-        files = upload(self.store, request) if not mode.dry_run else reads.hashed(request)
-        prepared = Prepared(request, name, files, author, code, request.created or now())
+        prepared = Prepared(request, name, (), self.target.author(), code, request.created or now())
+        store = None if mode.dry_run or not request.paths else self._check_early(prepared, mode)
+        prepared = replace(prepared, files=upload(store, request) if store else hashed(request))
 
         def planner(current: Snapshot) -> Plan:
             plan = prepared.plan(current)
-            return _with_notes(plan, notes)
+            return replace(plan, notes=(*plan.notes, *notes))
 
-        known = {str(file.digest): file.size for file in files} if mode.dry_run else None
-        return publish(self.target, planner, mode, known_sizes=known)
+        return publish(self.target, planner, mode, known_sizes=sizes_of(prepared.files) if mode.dry_run else None)
+
+    def _check_early(self, prepared: Prepared, mode: Mode) -> Store:
+        """Refuse what the gate would refuse before the weights are read, and open the store that they go to."""
+        from gitreg.gate import refusal
+        from gitreg.registry.register import claimed, sizes_of
+        from gitreg.writer.publish import prejudge
+
+        if mode.propose:
+            self.target.require_user(mode.user)
+        snapshot = Snapshot(self.target.repository, self.target.refresh())
+        files = claimed(prepared.request)
+        plan = replace(prepared, files=files).plan(snapshot)
+        user = self.target.actor(mode.user) if self.target.is_local else None
+        violations = prejudge(self.target, snapshot, plan, user, sizes_of(files))
+        if violations:
+            raise refusal(violations, "the registry would refuse this")
+        return open_registry_store(self.target.repository, snapshot.settings.store, self.target.store_base)
 
     def register_model(  # noqa: PLR0913 - the metadata of a version, each by its name
         self,
@@ -426,6 +441,8 @@ class Registry:
         )
 
     def _write(self, planner: Callable[[Snapshot], Plan], mode: Mode) -> Written:
+        from gitreg.writer.publish import publish
+
         return publish(self.target, planner, mode)
 
     # Govern
@@ -462,9 +479,3 @@ class Registry:
         from gitreg.registry.marking import mark
 
         return mark(self.target, push=push)
-
-
-def _with_notes(plan: Plan, notes: Sequence[str]) -> Plan:
-    from dataclasses import replace
-
-    return replace(plan, notes=(*plan.notes, *notes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gitreg.deployment import Approval, Deployment, State, Status, Verdict
@@ -16,9 +15,12 @@ from gitreg.layout import (
     status_path,
     version_path,
 )
-from gitreg.manifest import Evaluation, Lifecycle, Manifest, Tombstone
+from gitreg.manifest import Lifecycle, Manifest, Tombstone
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, UserName, Version, did_you_mean
+from gitreg.parsing import without_empty
+from gitreg.records import replace
 from gitreg.registry.register import now
+from gitreg.wire import dump
 from gitreg.writer import Plan
 
 if TYPE_CHECKING:
@@ -67,15 +69,17 @@ def update(  # noqa: PLR0913 - one keyword for each editable field
             f"--lifecycle: found {lifecycle!r}, allowed: active, deprecated",
             hint="gitreg yank and gitreg archive are commands of their own",
         )
-    new = replace(
-        old,
-        description=old.description if description is None else description,
-        metrics={**old.metrics, **(metrics or {})},
-        labels={key: value for key, value in {**old.labels, **(labels or {})}.items() if key not in remove_labels},
-        license=old.license if license is None else license,
-        lifecycle=old.lifecycle if lifecycle is None else Lifecycle(lifecycle),
-        evaluations=(*old.evaluations, *(Evaluation.from_data(each) for each in evaluations)),
-    )
+    changed = {
+        **old.to_data(),
+        "description": old.description if description is None else description,
+        "metrics": {**old.metrics, **(metrics or {})},
+        "labels": {key: value for key, value in {**old.labels, **(labels or {})}.items() if key not in remove_labels},
+        "license": old.license if license is None else license,
+        "lifecycle": old.lifecycle if lifecycle is None else lifecycle,
+        "evaluations": [*(each.to_data() for each in old.evaluations), *map(dict, evaluations)],
+    }
+    # By way of a file, so that everything that is wrong is said as it is for a file.
+    new = Manifest.parse(dump(without_empty(changed)), version_path(selector.model, version))
     return Plan(
         edits=_edit_version(snapshot, selector.model, version, new),
         subject=f"Update {selector.model} {version}",
@@ -106,8 +110,15 @@ def update_model(  # noqa: PLR0913 - one keyword for each editable field
     )
     edits: dict[str, bytes | None] = {} if new == old else {model_path(name): new.to_bytes()}
     if card is not None:
-        edits[card_path(name)] = card.encode()
+        edits[card_path(name)] = _text(card)
     return Plan(edits=edits, subject=f"Update {name}", about=new)
+
+
+def _text(card: str) -> bytes:
+    try:
+        return card.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidError("the model card is not UTF-8", hint="write it as UTF-8 Markdown") from error
 
 
 def alias(snapshot: Snapshot, selector: Selector, name: str, *, remove: bool = False) -> Plan:
@@ -246,9 +257,11 @@ def _earlier(records: Sequence[DeploymentRecord], to: str) -> DeploymentRecord:
             raise NotFoundError(f"there is no deployment {number}", hint=f"there are 1 to {len(records)}")
         return records[number - 1]
     version = Version(to)
-    for record in reversed(records):
-        if record.version == version:
-            return record
+    states = [record for record in reversed(records) if record.version == version]
+    # Where it ran with a canary beside it and without, it is meant without.
+    alone = [record for record in states if record.canary_version is None]
+    if states:
+        return (alone or states)[0]
     ran = ", ".join(dict.fromkeys(str(record.version) for record in records if record.version))
     raise NotFoundError(f"{version} never ran there", hint=f"what ran: {ran}")
 
@@ -310,6 +323,7 @@ def report(  # noqa: PLR0913 - a status's fields
     """Record what really runs somewhere."""
     where = known_environment(snapshot, environment)
     version = snapshot.resolve(selector)
+    snapshot.version(selector.model, version)
     if state not in set(State):
         raise InvalidError(f"--state: found {state!r}, allowed: {', '.join(State)}")
     status = Status(
@@ -343,6 +357,8 @@ def lifecycle(
     new = replace(old, lifecycle=Lifecycle.ACTIVE if undo else goal)
     subject = f"{'Undo ' if undo else ''}{verb if undo else verb.capitalize()} {selector.model} {version}"
     notes = () if undo else tuple(f"it still runs in {where}" for where in _running(snapshot, selector.model, version))
+    if old == new:
+        notes = (f"{selector.model}@{version} is {goal} already", *notes)
     return Plan(
         edits=_edit_version(snapshot, selector.model, version, new),
         subject=subject,
@@ -407,4 +423,7 @@ def undelete(snapshot: Snapshot, selector: Selector, earlier: Sequence[bytes], *
                 subject=f"Restore {selector.model} {version}",
                 trailers=_trailers(reason),
             )
-    raise NotFoundError(f"the history here does not hold the manifest of {selector.model}@{version}")
+    raise NotFoundError(
+        f"the history here does not hold the manifest of {selector.model}@{version}",
+        hint="git fetch --unshallow, where the clone is shallow",
+    )

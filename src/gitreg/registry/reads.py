@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitreg.digest import Digest
 from gitreg.errors import InvalidError, NotFoundError
 from gitreg.git import history as git_history
 from gitreg.layout import MODELS, version_path
-from gitreg.lineage import Standing
-from gitreg.lineage import lineage as ancestors
 from gitreg.manifest import Lifecycle, Manifest, Tombstone
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version
-from gitreg.reader import Snapshot, VersionFile, deployments
-from gitreg.reader import log as read_log
+from gitreg.reader import Snapshot, VersionFile
+from gitreg.records import dataclass
 from gitreg.registry.results import LineageNode, ModelSummary, StatusRow, VersionDetails, VersionSummary
 
 if TYPE_CHECKING:
@@ -22,9 +19,7 @@ if TYPE_CHECKING:
 
     from gitreg.access import Access
     from gitreg.lineage import Ancestor
-    from gitreg.objects import StoredFile
     from gitreg.reader import DeploymentRecord, LogEntry
-    from gitreg.registry.register import RegisterRequest
 
 
 def found(snapshot: Snapshot, selector: Selector) -> VersionFile:
@@ -85,18 +80,15 @@ def show(snapshot: Snapshot, selector: Selector) -> VersionDetails:
 
 def versions(snapshot: Snapshot, name: ModelName) -> list[VersionSummary]:
     """Summarise every version of a model, highest first."""
-    return list(reversed(list(summaries(snapshot, name))))
+    return [row for _, row in rows(snapshot, name)][::-1]
 
 
-def summaries(snapshot: Snapshot, name: ModelName) -> Iterator[VersionSummary]:
-    """Summarise the versions of a model, lowest first."""
+def rows(snapshot: Snapshot, name: ModelName) -> Iterator[tuple[VersionFile | Tombstone, VersionSummary]]:
+    """Read and summarise the versions of a model, lowest first."""
     aliases = snapshot.model(name).aliases
     running = _deployed(snapshot, name)
     for each in snapshot.every_version(name):
-        if isinstance(each, Tombstone):
-            yield _gone(each)
-        else:
-            yield _row(each.manifest, aliases, running)
+        yield each, _gone(each) if isinstance(each, Tombstone) else _row(each.manifest, aliases, running)
 
 
 def _gone(tombstone: Tombstone) -> VersionSummary:
@@ -135,6 +127,8 @@ def _row(
 
 def lineage(snapshot: Snapshot, selector: Selector, depth: int) -> LineageNode:
     """Build the tree of what a version came from."""
+    from gitreg.lineage import lineage as ancestors
+
     root = found(snapshot, selector).manifest
     lifecycles: dict[tuple[ModelName, Version], Lifecycle] = {}
 
@@ -152,6 +146,8 @@ def _node(ancestor: Ancestor, lifecycles: Mapping[tuple[ModelName, Version], Lif
     parents = [_node(parent, lifecycles) for parent in ancestor.parents]
     if ancestor.base:
         parents.append(LineageNode(name=ancestor.base, relation="base", state="outside the registry", parents=()))
+    from gitreg.lineage import Standing
+
     lifecycle = lifecycles.get((ancestor.model, ancestor.version), Lifecycle.ACTIVE)
     state = None if lifecycle is Lifecycle.ACTIVE else str(lifecycle)
     if ancestor.standing is not Standing.FOUND:
@@ -200,6 +196,8 @@ def status(snapshot: Snapshot, environment: EnvironmentName | None, name: ModelN
 
 def records(snapshot: Snapshot, environment: EnvironmentName, name: ModelName) -> list[DeploymentRecord]:
     """List the deployments of a model in one environment, oldest first."""
+    from gitreg.reader import deployments
+
     return deployments(snapshot.repository, snapshot.commit, environment, name)
 
 
@@ -225,6 +223,8 @@ def log(snapshot: Snapshot, name: ModelName | None, limit: int | None) -> list[L
             f"approvals/{name}",
             *(f"{top}/{where}/{name}.yaml" for top in ("deployments", "status") for where in snapshot.environments()),
         )
+    from gitreg.reader import log as read_log
+
     return list(read_log(snapshot.repository, snapshot.commit, paths=paths, limit=limit))
 
 
@@ -270,18 +270,6 @@ def code(wanted: bool) -> tuple[dict[str, object] | None, tuple[str, ...]]:  # n
         data["dirty"] = True
         return data, ("the checkout has uncommitted changes, which the recorded code commit does not contain",)
     return data, ()
-
-
-def hashed(request: RegisterRequest) -> tuple[StoredFile, ...]:
-    """Describe the files of a request without storing them, for a dry run."""
-    from gitreg.objects import StoredFile, collect, hash_file
-    from gitreg.scan import detect
-
-    rows = []
-    for source in collect(request.paths) if request.paths else ():
-        blob = hash_file(source.file)
-        rows.append(StoredFile(source.path, blob.digest, blob.size, detect(source.file)))
-    return tuple(rows)
 
 
 def as_registered(manifest: Manifest, commit: str | None) -> VersionDetails:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitreg.errors import ConflictError, InvalidError, NotFoundError
-from gitreg.layout import model_path, version_path
+from gitreg.digest import Digest
+from gitreg.errors import ConflictError, InvalidError
+from gitreg.layout import MODELS, model_path, version_path
 from gitreg.manifest import Lifecycle, Manifest, Model, Tombstone
 from gitreg.names import ModelName, Version
+from gitreg.records import dataclass, field
 from gitreg.writer import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from gitreg.git import Signature
     from gitreg.objects import Progress, Store, StoredFile
@@ -72,19 +73,19 @@ def check_request(request: RegisterRequest) -> ModelName:
 
 
 def next_version(snapshot: Snapshot, name: ModelName, request: RegisterRequest) -> Version:
-    """Name the version to register: the one asked for, or the highest release raised; ConflictError where it is taken."""
-    taken = snapshot.versions(name) if snapshot.names(f"models/{name}") else []
+    """Name the version to register: the one asked for, or the highest raised; ConflictError where it is taken."""
     if request.version:
         version = Version(request.version)
-        if version in taken:
-            raise _taken(snapshot, name, version, taken)
+        if snapshot.read(version_path(name, version)) is not None:
+            raise _taken(snapshot, name, version)
         return version
+    taken = snapshot.versions(name) if snapshot.names(f"{MODELS}/{name}") else []
     if not taken:
         return Version(FIRST_VERSION if request.bump != "major" else "1.0.0")
     return taken[-1].bump(request.bump or "patch")
 
 
-def _taken(snapshot: Snapshot, name: ModelName, version: Version, taken: Sequence[Version]) -> ConflictError:
+def _taken(snapshot: Snapshot, name: ModelName, version: Version) -> ConflictError:
     found = snapshot.find(name, version)
     if isinstance(found, Tombstone):
         what = f"{name}@{version} was deleted and keeps its number"
@@ -92,15 +93,14 @@ def _taken(snapshot: Snapshot, name: ModelName, version: Version, taken: Sequenc
         what = f"{name}@{version} exists"
         if found is not None:
             what += f", registered {found.manifest.created} by {found.manifest.author.name}"
-    return ConflictError(what, hint=f"the next one is {taken[-1].bump('patch')}: --bump patch")
+    return ConflictError(what, hint=f"the next one is {snapshot.versions(name)[-1].bump('patch')}: --bump patch")
 
 
 def check_parents(snapshot: Snapshot, request: RegisterRequest) -> None:
     """Refuse parents that do not exist, before anything is uploaded."""
     for parent in request.parents:
         model, version, _ = _parent_parts(parent)
-        if snapshot.find(ModelName.parse(model), Version(version)) is None:
-            raise NotFoundError(f"--parent {parent}: there is no version {model}@{version}")
+        snapshot.version(ModelName.parse(model), Version(version))
 
 
 def _parent_parts(text: str) -> tuple[str, str, str]:
@@ -111,11 +111,42 @@ def _parent_parts(text: str) -> tuple[str, str, str]:
     return model, version, relation if colon else DEFAULT_RELATION
 
 
+def claimed(request: RegisterRequest) -> tuple[StoredFile, ...]:
+    """Describe the files of a request without reading them: their digests are placeholders.
+
+    What is wrong with a manifest so shows before 90 MB are uploaded for it.
+    """
+    from gitreg.objects import StoredFile, collect
+    from gitreg.scan import detect
+
+    return tuple(
+        StoredFile(source.path, Digest.of(source.path.encode()), source.file.stat().st_size, detect(source.file))
+        for source in (collect(request.paths) if request.paths else ())
+    )
+
+
 def upload(store: Store, request: RegisterRequest) -> tuple[StoredFile, ...]:
     """Put the files of a request into the object store."""
     from gitreg.objects import collect, store_sources
 
-    return tuple(store_sources(store, collect(request.paths), request.progress)) if request.paths else ()
+    return store_sources(store, collect(request.paths), request.progress) if request.paths else ()
+
+
+def hashed(request: RegisterRequest) -> tuple[StoredFile, ...]:
+    """Describe the files of a request without storing them, for a dry run."""
+    from gitreg.objects import StoredFile, collect, hash_file
+    from gitreg.scan import detect
+
+    rows = []
+    for source in collect(request.paths) if request.paths else ():
+        blob = hash_file(source.file)
+        rows.append(StoredFile(source.path, blob.digest, blob.size, detect(source.file)))
+    return tuple(rows)
+
+
+def sizes_of(files: Iterable[StoredFile]) -> dict[str, int]:
+    """Give the sizes of files by their digests, for a verdict that is not to look into the store."""
+    return {str(file.digest): file.size for file in files}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +195,9 @@ class Prepared:
         return {key: value for key, value in data.items() if value not in (None, [], {})}
 
     def plan(self, snapshot: Snapshot) -> Plan:
-        """Plan the commit on a tip."""
+        """Plan the commit on a tip; ConflictError where the version exists, NotFoundError where a parent does not."""
         version = next_version(snapshot, self.name, self.request)
+        check_parents(snapshot, self.request)
         manifest = self.manifest(version)
         edits: dict[str, bytes | None] = {version_path(self.name, version): manifest.to_bytes()}
         notes = []

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
 
 from gitreg.errors import InvalidError
-from gitreg.names import did_you_mean
+from gitreg.names import Version, did_you_mean
 from gitreg.reader import VersionFile
-from gitreg.registry.reads import summaries
+from gitreg.records import dataclass
+from gitreg.registry.reads import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from gitreg.registry.results import VersionSummary
 
 _CONDITION = re.compile(r"\s*([a-z_]+)((?:\.[^<>=!~]+?)?)\s*(<=|>=|!=|==|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
-_ORDER: dict[str, Callable[[float, float], bool]] = {
+_TIME = re.compile(r"([0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?)?)?)?)?)Z?", re.ASCII)
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
     "<=": operator.le,
@@ -29,17 +32,19 @@ _ORDER: dict[str, Callable[[float, float], bool]] = {
 _PLAIN = ("model", "project", "version", "author", "license", "lifecycle", "description", "created", "base", "task")
 _SETS = ("deployed", "alias", "dataset", "framework", "digest", "parent")
 _MAPS = ("metrics", "labels", "hyperparameters")
+_NUMERIC = frozenset({"metrics", "hyperparameters"})
 FIELDS = (*_PLAIN, *_SETS, *(f"{name}.<key>" for name in _MAPS))
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One comparison: field, key below it, operator, value as typed."""
+    """One comparison: field, key below it, operator, value as typed; `bound` is what an order compares with."""
 
     field: str
     key: str
     operator: str
     value: str
+    bound: float | Version | str | None = None
 
     def __call__(self, values: Sequence[object]) -> bool:
         """Whether any of a field's values meets the condition (for `!=`: whether none equals it)."""
@@ -52,29 +57,13 @@ class Condition:
         return any(self._ordered(value) for value in values)
 
     def _ordered(self, value: object) -> bool:
-        compare = _ORDER[self.operator]
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return compare(float(value), _number(self))
-        if self.field == "created":
-            # RFC 3339 in UTC orders as text does.
-            return (
-                compare(str(value) > self.value, False) if self.operator == ">" else _text(compare, value, self.value)
-            )
-        return False
-
-
-def _text(compare: Callable[[float, float], bool], value: object, wanted: str) -> bool:
-    text = str(value)
-    return compare(float((text > wanted) - (text < wanted)), 0.0)
-
-
-def _number(condition: Condition) -> float:
-    try:
-        return float(condition.value)
-    except ValueError as error:
-        raise InvalidError(
-            f"{condition.value!r} is not a number", hint=f"{condition.field} is compared as one"
-        ) from error
+        compare, bound = _ORDER[self.operator], self.bound
+        if isinstance(bound, Version):
+            return isinstance(value, Version) and compare(value, bound)
+        if isinstance(bound, str):
+            # As precise as what was typed: 2026-01-31 is the whole day. RFC 3339 in UTC orders as text does.
+            return compare(str(value)[: len(bound)], bound)
+        return isinstance(value, int | float) and not isinstance(value, bool) and compare(value, bound)
 
 
 def _equal(value: object, wanted: str) -> bool:
@@ -88,16 +77,34 @@ def _equal(value: object, wanted: str) -> bool:
     return str(value) == wanted
 
 
+def _bound(field: str, value: str) -> float | Version | str:
+    """Read the value that an order compares with: a number, a version, a time to any precision."""
+    if field == "version":
+        return Version(value)
+    if field == "created":
+        match = _TIME.fullmatch(value)
+        if match:
+            return match[1]
+        raise InvalidError(f"{value!r} is not a time", hint="write 2026, 2026-01, 2026-01-31 or 2026-01-31T12:00:00Z")
+    if field not in _NUMERIC:
+        raise InvalidError(f"{field} has no order", hint="allowed with it: = != ~")
+    try:
+        number = float(value)
+    except ValueError:
+        number = nan
+    if not isfinite(number):
+        raise InvalidError(f"{value!r} is not a number", hint=f"{field} are compared as numbers")
+    return number
+
+
 def parse(text: str) -> Condition:
     """Read one condition; InvalidError names the fields that there are."""
     match = _CONDITION.fullmatch(text)
     if not match or not match[4]:
         raise InvalidError(f"{text!r} is not a condition", hint="write FIELD OPERATOR VALUE, as in metrics.auc>0.95")
-    field, key = match[1], match[2].removeprefix(".").strip()
-    if field in _MAPS and key:
-        return Condition(field, key, match[3], match[4])
-    if field in (*_PLAIN, *_SETS) and not key:
-        return Condition(field, "", match[3], match[4])
+    field, key, comparison, value = match[1], match[2].removeprefix(".").strip(), match[3], match[4]
+    if (field in _MAPS) == bool(key) and field in (*_PLAIN, *_SETS, *_MAPS):
+        return Condition(field, key, comparison, value, _bound(field, value) if comparison in _ORDER else None)
     near = did_you_mean(f"{field}.{key}" if key else field, [*_PLAIN, *_SETS, *(f"{name}.{key}" for name in _MAPS)])
     raise InvalidError(
         f"there is no field {field + match[2]!r} to search by",
@@ -110,19 +117,15 @@ def search(snapshot: Snapshot, conditions: Sequence[str], limit: int | None) -> 
     wanted = [parse(text) for text in conditions]
     if not wanted:
         raise InvalidError("no condition is given", hint="gitreg search 'metrics.auc>0.95' labels.team=risk")
-    results: list[VersionSummary] = []
-    for row in _matching(snapshot, wanted):
-        results.append(row)
-        if limit is not None and len(results) >= limit:
-            break
-    return results
+    if limit is not None and limit < 1:
+        raise InvalidError(f"--limit: found {limit}, allowed: 1 or more")
+    return list(islice(_matching(snapshot, wanted), limit))
 
 
 def _matching(snapshot: Snapshot, wanted: Sequence[Condition]) -> Iterator[VersionSummary]:
     for name in snapshot.models():
         task = snapshot.model(name).task
-        rows = list(zip(snapshot.every_version(name), summaries(snapshot, name), strict=True))
-        for file, row in reversed(rows):
+        for file, row in reversed(list(rows(snapshot, name))):
             if isinstance(file, VersionFile) and all(
                 condition(values_of(file, row, task, condition)) for condition in wanted
             ):

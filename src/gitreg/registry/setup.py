@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import secrets
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,14 @@ from gitreg.access import Access, Action, Grant, effective_admins
 from gitreg.config import is_repository
 from gitreg.errors import ConflictError, InvalidError
 from gitreg.gate_hooks import identity
-from gitreg.gate_hooks.install import CLONE_HOOKS, SERVER_HOOKS, configure_server, install
+from gitreg.gate_hooks.install import (
+    CLONE_HOOKS,
+    SERVER_HOOKS,
+    configure_server,
+    hooks_of,
+    install,
+    is_registry,
+)
 from gitreg.gate_hooks.marks import write_marks
 from gitreg.git import Repository, refs, write_commit
 from gitreg.git.checkout import identity as git_identity
@@ -22,6 +29,7 @@ from gitreg.git.create import create
 from gitreg.layout import ACCESS, MAIN, SETTINGS
 from gitreg.names import EnvironmentName, UserName
 from gitreg.reader import Snapshot
+from gitreg.records import dataclass
 from gitreg.resources import resource
 from gitreg.settings import EnvironmentRule, Settings
 
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
 
     from gitreg.git import Signature
 
+MAX_NAME = 63
 DEFAULT_STORE = "file:../store"
 DEFAULT_ENVIRONMENTS = ("staging", "prod")
 _README = """# {name}
@@ -172,12 +181,18 @@ def _settings(request: InitRequest, path: Path) -> Settings:
         for index, name in enumerate(names)
     ]
     return Settings(
-        name=request.name or path.name.removesuffix(".git").lower(),
+        name=request.name or _name_of(path),
         store=request.store or DEFAULT_STORE,
         environments=tuple(rules),
         required=(),
         formats=None,
     )
+
+
+def _name_of(path: Path) -> str:
+    """Name a registry after its folder, whatever the folder is called."""
+    words = re.findall(r"[a-z0-9_]+", path.name.removesuffix(".git").lower(), re.ASCII)
+    return "-".join(words)[:MAX_NAME].strip("_-") or "registry"
 
 
 def _folder_files(folder: Path) -> dict[str, bytes]:
@@ -212,10 +227,13 @@ def clone(url: str, path: Path | None = None) -> Path:
     target = path or Path(url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git"))
     if target.exists() and any(target.iterdir()):
         raise ConflictError(f"{target} exists and is not empty", hint="name a new folder")
+    is_new = not target.exists()
     remote.clone(url, target)
     with Repository.open(target) as repository:
         if not (target / SETTINGS).is_file():
-            raise InvalidError(f"{url} is no registry: it has no {SETTINGS}", hint=f"the clone is at {target}")
+            if is_new:
+                shutil.rmtree(target, ignore_errors=True)
+            raise InvalidError(f"{url} is no registry: it has no {SETTINGS}", hint="check the address")
         # Main alone came; proposals come with the next fetch, as in any clone. Deploy tags stay with the server.
         repository.run(["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"])
         install(repository, CLONE_HOOKS)
@@ -224,7 +242,7 @@ def clone(url: str, path: Path | None = None) -> Path:
 
 def fix(repository: Repository) -> Sequence[Path]:
     """Put back the hooks and the configuration that `gitreg doctor` misses."""
-    written = install(repository, SERVER_HOOKS if repository.is_bare else CLONE_HOOKS)
-    if repository.is_bare:
+    written = install(repository, hooks_of(repository))
+    if is_registry(repository):
         configure_server(repository)
     return written

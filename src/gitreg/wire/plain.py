@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -25,8 +24,9 @@ def plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
         return plain(value.value)
     if isinstance(value, (str, Digest, ModelName, Version)):
         return str.__str__(value) if isinstance(value, str) else str(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        named = ((field.name, getattr(value, field.name)) for field in fields(value))
+    names = getattr(type(value), "__dataclass_fields__", None)
+    if names is not None:
+        named = ((name, getattr(value, name)) for name in names)
         return {name: plain(item) for name, item in named if item is not None}
     if isinstance(value, Mapping):
         return {_key(key): plain(item) for key, item in value.items()}

@@ -1,8 +1,11 @@
-"""Commit a change to a registry, wherever it is, and get it onto main."""
+"""Commit a change to a registry, wherever it is, and get it onto main.
+
+`gitreg.writer.publish` is imported by whoever writes: reading needs neither it nor the gate.
+"""
 
 from __future__ import annotations
 
-from gitreg.writer.publish import Mode, Plan, Planner, Written, publish
+from gitreg.writer.plan import Mode, Plan, Planner, Written
 from gitreg.writer.target import Target, open_target
 
-__all__ = ["Mode", "Plan", "Planner", "Target", "Written", "open_target", "publish"]
+__all__ = ["Mode", "Plan", "Planner", "Target", "Written", "open_target"]

@@ -1,4 +1,7 @@
-"""Reach a registry wherever it is: a bare repository, a checkout with or without an origin, a URL."""
+"""Reach a registry wherever it is: a bare repository, a checkout with or without an origin, a URL.
+
+What only a write needs is imported by the methods that write.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,13 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitreg.config import USER_VARIABLE, Location, Where, cache_folder, local_git_dir
-from gitreg.errors import ConflictError, DeniedError, GitregError, InvalidError, NotFoundError
-from gitreg.gate import Code
-from gitreg.gate.violation import codes_of
-from gitreg.gate_hooks import identity
-from gitreg.gate_hooks.marks import write_marks
-from gitreg.git import Repository, checkout, refs, remote, scratch, write_commit
-from gitreg.git import history as git_history
+from gitreg.errors import ConflictError, DeniedError, GitregError, InvalidError, NotFoundError, UnavailableError
+from gitreg.git import Repository, refs
 from gitreg.layout import MAIN
 from gitreg.names import UserName
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gitreg.git import Signature
 
 ORIGIN_MAIN = "refs/remotes/origin/main"
+LOCK_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds
 
 
 class Target:
@@ -42,14 +43,17 @@ class Target:
         self.location = location
         self.url = url
         self.ref = ref
+        self.push_url: str | None = None
         self._scratch: Repository | None = None
 
     def __enter__(self) -> Self:
+        """Use it for a while."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close it."""
         self.close()
 
     def close(self) -> None:
@@ -63,14 +67,16 @@ class Target:
         """Whether nothing stands between this process and the registry: its gate is the only one."""
         return self.url is None
 
-    @property
+    @cached_property
     def registry_path(self) -> Path | None:
-        """The folder of the registry's own repository, where that is on this machine."""
+        """The git directory of the registry's own repository, where that is on this machine."""
         if self.url is None:
-            return self.repository.git_dir
+            return self.repository.common_dir
         if self.location.where is Where.BARE:
-            return self.location.path
-        return local_git_dir(self.url, self.repository.work_tree or self.repository.git_dir)
+            return self.repository.git_dir
+        base = self.repository.work_tree or self.repository.git_dir
+        # A URL that is no folder may be short for one: url.<base>.insteadOf.
+        return local_git_dir(self.url, base) or local_git_dir(_expanded(self.repository, self.url), base)
 
     @property
     def store_base(self) -> Path | None:
@@ -82,6 +88,8 @@ class Target:
         """The repository into which new commits are written; it sees every object of the registry."""
         if self.location.where is not Where.BARE:
             return self.repository
+        from gitreg.git import scratch
+
         if self._scratch is None:
             self._scratch = scratch(self.repository)
         return self._scratch
@@ -93,22 +101,49 @@ class Target:
         found = refs.resolve(self.repository, self.ref)
         if found is None and self.ref == ORIGIN_MAIN:
             found = refs.resolve(self.repository, MAIN)
+            if found is None:
+                raise NotFoundError(f"{self.location.text} never fetched main from its origin", hint="git fetch origin")
         if found is None:
-            raise NotFoundError(
-                f"the registry {self.location.text} is empty", hint="its owner makes the first state: gitreg init"
-            )
+            raise self._empty()
         return found
+
+    def _empty(self) -> NotFoundError:
+        from gitreg.git.checkout import without_credentials
+
+        return NotFoundError(
+            f"the registry {without_credentials(self.url or self.location.text)} is empty: it has no branch main",
+            hint="its owner makes the first state there: gitreg init",
+        )
 
     def refresh(self) -> str:
         """Fetch main where it is elsewhere, and name its tip."""
         if self.url is not None and self.location.where is not Where.BARE:
-            remote.fetch(self.repository, self.url, [f"+{MAIN}:{self.ref}"])
+            self._fetch(self.url)
         return self.tip()
+
+    def _fetch(self, url: str) -> None:
+        from gitreg.git import remote
+
+        for pause in (*LOCK_PAUSES, None):
+            try:
+                remote.fetch(self.repository, url, [f"+{MAIN}:{self.ref}"])
+                break
+            except NotFoundError as error:
+                if "remote ref" in error.message:
+                    raise self._empty() from error
+                raise
+            except UnavailableError as error:
+                # Another process of this clone is fetching the same ref.
+                if pause is None or "lock" not in error.message:
+                    raise
+                time.sleep(pause)
 
     # Writing
 
     def author(self) -> Signature:
         """Give who git's configuration says writes commits; InvalidError where it does not say."""
+        from gitreg.git import checkout
+
         return checkout.identity(self.repository)
 
     @contextlib.contextmanager
@@ -128,6 +163,8 @@ class Target:
 
     def write(self, parent: str, edits: Mapping[str, bytes | None], message: str) -> str:
         """Write a commit on a parent; moves no ref."""
+        from gitreg.git import write_commit
+
         return write_commit(self.commit_repository, parent=parent, edits=edits, message=message, author=self.author())
 
     def push(self, oid: str, ref: str, old: str | None) -> list[str] | None:
@@ -136,21 +173,37 @@ class Target:
         Gives an empty list on success, None where the ref has moved on, and otherwise the lines of the refusal.
         """
         if self.url is None:
-            try:
-                refs.update(self.repository, ref, oid, old)
-            except ConflictError:
-                return None
-            return []
-        result = remote.push(self.commit_repository, self.url, {ref: (old, oid)})
+            return self._move(oid, ref, old)
+        from gitreg.gate import Code
+        from gitreg.gate.violation import codes_of
+        from gitreg.git import remote
+
+        result = remote.push(self.commit_repository, self.push_url or self.url, {ref: (old, oid)})
         if result.accepted:
             return []
         if result.stale or codes_of(result.message.splitlines()) == {Code.REF_STALE}:
             return None
         return result.message.splitlines() or ["refused without a reason"]
 
-    def has_landed(self, oid: str) -> bool:
-        """Whether a commit is on the registry's main after all."""
+    def _move(self, oid: str, ref: str, old: str | None) -> list[str] | None:
         try:
+            if old is not None and self._shows_main():
+                _merge_work_tree(self.repository, old, oid, try_only=True)
+            refs.update(self.repository, ref, oid, old)
+        except ConflictError:
+            if refs.resolve(self.repository, ref) == old:
+                raise
+            return None
+        return []
+
+    def has_landed(self, oid: str, ref: str = MAIN) -> bool:
+        """Whether a commit is on the registry's main, or at another ref, after all."""
+        from gitreg.git import history as git_history
+        from gitreg.git import remote
+
+        try:
+            if ref != MAIN and self.url is not None:
+                return remote.ls_remote(self.url, [ref], repository=self.repository).get(ref) == oid
             tip = self.refresh()
         except GitregError:
             return False
@@ -158,20 +211,35 @@ class Target:
             self.repository, oid, tip
         )
 
-    def arrived(self, oid: str, old: str) -> None:
-        """Do what is left to do once a commit is on main: local refs, work tree, deploy tags."""
-        if self.url is None:
-            _sync_work_tree(self.repository, old, oid)
-            write_marks(self.repository, actor=str(self.actor(None) or "") or None)
-        elif self.location.where is not Where.BARE:
-            with contextlib.suppress(ConflictError):
-                # Another process of this clone may have fetched something newer.
+    def arrived(self, oid: str, old: str, user: UserName | None = None) -> tuple[str, ...]:
+        """Do what is left to do once a user's commit is on main: local refs, work tree, tags; tell what failed."""
+        if self.location.where is Where.BARE:
+            return ()
+        from gitreg.gate_hooks.marks import write_marks
+
+        try:
+            if self.url is not None:
                 refs.update(self.repository, self.ref, oid, old)
+                return ()
+            if self._shows_main():
+                _merge_work_tree(self.repository, old, oid)
+            write_marks(self.repository, actor=str(user) if user else None)
+        except ConflictError:
+            return ()  # another process of this clone has fetched something newer
+        except GitregError as error:
+            # What is written is written: this is no failure of the write.
+            return (f"it is on main, but what follows from it is not done here yet: {error}",)
+        return ()
+
+    def _shows_main(self) -> bool:
+        return self.repository.work_tree is not None and self.repository.head_ref() == MAIN
 
     # Who
 
     def actor(self, named: str | None) -> UserName | None:
         """Name the user that the registry will see, as far as this machine can know."""
+        from gitreg.gate_hooks import identity
+
         if self.registry_path is not None and self.location.where is Where.BARE:
             with contextlib.suppress(DeniedError):
                 return identity.actor(self.repository, os.environ)
@@ -193,11 +261,18 @@ class Target:
         return found
 
 
-def _sync_work_tree(repository: Repository, old: str, new: str) -> None:
-    """Bring a checkout whose HEAD is main along, as `git merge --ff-only` would; local changes are kept."""
-    if repository.work_tree is None or repository.head_ref() != MAIN:
+def _merge_work_tree(repository: Repository, old: str, new: str, *, try_only: bool = False) -> None:
+    """Bring a checkout along as `git merge --ff-only` would: changes that are not in the way stay as they are."""
+    repository.finish(["update-index", "-q", "--refresh"])
+    finished = repository.finish(["read-tree", "-m", "-u", *(["--dry-run"] if try_only else []), old, new])
+    if finished.code == 0:
         return
-    repository.run(["read-tree", "-m", "-u", old, new])
+    from gitreg.git.process import useful_line
+
+    said = useful_line(finished.errors)
+    if ".lock'" in said:
+        raise UnavailableError(f"another git process works in this checkout: {said}", hint="try again when it is done")
+    raise ConflictError(f"uncommitted changes are in the way: {said}", hint="commit or stash them, then try again")
 
 
 def open_target(location: Location) -> Target:
@@ -210,7 +285,20 @@ def open_target(location: Location) -> Target:
     url = repository.config("remote.origin.url")
     if url is None:
         return Target(repository, location, None, MAIN)
-    return Target(repository, location, url, ORIGIN_MAIN)
+    target = Target(repository, location, _from_top(repository, url), ORIGIN_MAIN)
+    target.push_url = repository.config("remote.origin.pushurl")
+    return target
+
+
+def _from_top(repository: Repository, url: str) -> str:
+    """Make a relative path count from the top of the checkout, as git has it, and not from where one stands."""
+    path = (repository.work_tree or repository.git_dir) / url
+    return str(path) if path.is_dir() else url
+
+
+def _expanded(repository: Repository, url: str) -> str:
+    output = repository.run(["ls-remote", "--get-url", url])
+    return output.decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
 def _open_mirror(location: Location) -> Target:
@@ -218,5 +306,7 @@ def _open_mirror(location: Location) -> Target:
     name = hashlib.sha256(location.text.encode()).hexdigest()[:32]
     folder = cache_folder() / "registries" / f"{name}.git"
     if not (folder / "HEAD").is_file():
+        from gitreg.git import remote
+
         remote.init_bare(folder, like=location.text)
     return Target(Repository.open(folder), location, location.text, MAIN)

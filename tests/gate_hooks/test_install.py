@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitreg.errors import ConflictError, InvalidError
+from gitreg.gate_hooks.install import (
+    CLONE_HOOKS,
+    SERVER_CONFIG,
+    SERVER_HOOKS,
+    Finding,
+    configure_server,
+    examine,
+    hook_text,
+    in_force,
+    install,
+)
+from gitreg.git import Repository
+from gitreg.registry.setup import InitRequest, fix, init
+from tests.gate.support import version_file
+from tests.gate_hooks.support import Server, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def registry(server: Server) -> Iterator[Repository]:
+    with Repository.open(server.path) as repository:
+        yield repository
+
+
+def wrong(repository: Repository) -> dict[str, Finding]:
+    with Repository.open(repository.git_dir) as fresh:
+        return {finding.subject: finding for finding in examine(fresh) if not finding.fine}
+
+
+def test_a_new_registry_is_in_order(registry: Repository) -> None:
+    assert wrong(registry) == {}
+    assert in_force(registry)
+
+
+@pytest.mark.parametrize("name", SERVER_HOOKS)
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("missing", "is missing"),
+        ("emptied", "is empty: every push would pass"),
+        ("blank", "is empty: every push would pass"),
+        ("not executable", "is not executable, so git skips it"),
+        ("altered", "was altered"),
+        ("bypassed", "was altered"),
+        ("replaced", "does not run gitreg"),
+        ("moved venv", "which does not exist"),
+    ],
+)
+def test_a_damaged_hook_is_found(registry: Repository, name: str, damage: str, said: str) -> None:
+    hook = registry.git_dir / "hooks" / name
+    text = hook.read_text()
+    if damage == "missing":
+        hook.unlink()
+    elif damage == "not executable":
+        hook.chmod(0o644)
+    else:
+        changed = {
+            "emptied": "",
+            "blank": " \n",
+            "altered": text + "# mine\n",
+            "bypassed": text.replace("#!/bin/sh\n", "#!/bin/sh\nexit 0\n"),
+            "replaced": "#!/bin/sh\nexit 0\n",
+            "moved venv": text.replace('exec "', 'exec "/nowhere'),
+        }
+        hook.write_text(changed[damage])
+
+    found = wrong(registry)
+
+    assert list(found) == [name]
+    assert said in found[name].message
+    assert found[name].remedy
+
+
+def test_hooks_that_git_does_not_run_are_found(registry: Repository, tmp_path: Path) -> None:
+    registry.run(["config", "core.hooksPath", str(tmp_path)])
+
+    found = wrong(registry)
+
+    assert list(found) == ["core.hooksPath"]
+    assert "bypassed" in found["core.hooksPath"].message
+
+
+def test_hooks_that_the_user_s_configuration_leads_away_are_found_and_put_back(server: Server, tmp_path: Path) -> None:
+    run(["git", "config", "--global", "core.hooksPath", str(tmp_path)], tmp_path)
+    assert server.push("bob", version_file("1.1.0")).accepted
+    with Repository.open(server.path) as repository:
+        assert list(wrong(repository)) == ["core.hooksPath"]
+
+        fix(repository)
+
+        assert wrong(repository) == {}
+    assert not server.push("bob", version_file("1.2.0")).accepted
+
+
+def test_a_registry_made_under_such_a_configuration_runs_its_own_hooks(tmp_path: Path) -> None:
+    run(["git", "config", "--global", "core.hooksPath", "/nowhere"], tmp_path)
+
+    result = init(InitRequest(path=tmp_path / "registry.git", bare=True, admin="root"))
+
+    with Repository.open(result.path) as repository:
+        assert in_force(repository)
+
+
+@pytest.mark.parametrize("key", SERVER_CONFIG)
+def test_configuration_that_drifted_is_found(registry: Repository, key: str) -> None:
+    registry.run(["config", key, "7"])
+    assert list(wrong(registry)) == [key]
+
+    registry.run(["config", "--unset-all", key])
+    found = wrong(registry)
+    assert list(found) == [key]
+    assert found[key].remedy == f"git config {key} {SERVER_CONFIG[key]}"
+
+
+def test_a_second_value_that_undoes_the_first_is_found(registry: Repository) -> None:
+    registry.run(["config", "--add", "receive.hideRefs", "!refs/tags/deploy"])
+
+    assert list(wrong(registry)) == ["receive.hideRefs"]
+
+
+def test_an_unset_or_unknown_identity_is_found(registry: Repository) -> None:
+    registry.run(["config", "gitreg.identity", "GL_USERS"])
+    assert list(wrong(registry)) == ["gitreg.identity"]
+    registry.run(["config", "--unset", "gitreg.identity"])
+    assert list(wrong(registry)) == ["gitreg.identity"]
+
+
+def test_tags_that_clients_write_are_not_hidden_from_pushes(registry: Repository) -> None:
+    registry.run(["config", "gitreg.deploytags", "client"])
+    assert list(wrong(registry)) == ["receive.hideRefs"]
+
+    configure_server(registry)
+    assert wrong(registry) == {}
+
+    registry.run(["config", "gitreg.deploytags", "server"])
+    assert list(wrong(registry)) == ["receive.hideRefs"]
+
+
+def test_everything_that_is_found_is_put_back(registry: Repository) -> None:
+    hooks = registry.git_dir / "hooks"
+    (hooks / "pre-receive").unlink()
+    (hooks / "post-receive").write_text("")
+    registry.run(["config", "receive.fsckObjects", "false"])
+    registry.run(["config", "--unset-all", "receive.hideRefs"])
+
+    fix(registry)
+
+    assert wrong(registry) == {}
+
+
+def test_a_foreign_hook_is_left_alone_and_nothing_is_changed(registry: Repository) -> None:
+    hooks = registry.git_dir / "hooks"
+    before = (hooks / "post-receive").read_bytes()
+    (hooks / "post-receive").write_bytes(before + b"# older\n")
+    (hooks / "pre-receive").write_text("#!/bin/sh\nexec /usr/share/gitolite/hooks/pre-receive\n")
+
+    with pytest.raises(ConflictError, match="a pre-receive hook of another origin"):
+        install(registry, SERVER_HOOKS)
+
+    assert "gitolite" in (hooks / "pre-receive").read_text()
+    assert (hooks / "post-receive").read_bytes() == before + b"# older\n"
+
+
+def test_installing_again_changes_nothing(registry: Repository) -> None:
+    before = {path.name: path.read_bytes() for path in (registry.git_dir / "hooks").iterdir()}
+
+    install(registry, SERVER_HOOKS)
+
+    assert {path.name: path.read_bytes() for path in (registry.git_dir / "hooks").iterdir()} == before
+
+
+def test_a_hook_names_its_interpreter_absolutely_and_quotes_it() -> None:
+    assert b'exec "/opt/my \\$venv/python" -I' in hook_text("pre-receive", "/opt/my $venv/python")
+    with pytest.raises(InvalidError, match="no absolute path"):
+        hook_text("pre-receive", "python3")
+
+
+def test_a_clone_has_the_hooks_of_people(server: Server, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    run(["git", "clone", "--quiet", str(server.path), str(clone)], tmp_path)
+    with Repository.open(clone) as repository:
+        assert {finding.subject for finding in examine(repository) if not finding.fine} == set(CLONE_HOOKS)
+
+        fix(repository)
+
+        assert in_force(repository)
+
+
+def test_a_registry_with_a_work_tree_has_the_hooks_of_a_server(tmp_path: Path) -> None:
+    result = init(InitRequest(path=tmp_path / "registry", admin="root", identity="account"))
+
+    with Repository.open(result.path) as repository:
+        assert in_force(repository)
+        shutil.move(repository.git_dir / "hooks" / "pre-receive", tmp_path / "away")
+        assert [finding.subject for finding in examine(repository) if not finding.fine] == ["pre-receive"]
