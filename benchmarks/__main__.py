@@ -7,7 +7,6 @@ import contextlib
 import os
 import platform
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,8 +73,8 @@ def _document(parts: Sequence[tuple[str, Sequence[Row]]], args: argparse.Namespa
     lines = [
         "# Results",
         "",
-        f"Medians of {args.repeats} interleaved runs by `python -m benchmarks` on {platform.system()}: {machine}. Only the",
-        "ratios mean anything on another machine; each compares two things that were timed in turns in the same run.",
+        f"Medians of {args.repeats} runs by `python -m benchmarks` on {platform.system()}: {machine}.",
+        "Only the ratios mean anything on another machine: each compares what was timed in turns in the same run.",
     ]
     for title, rows in parts:
         if rows:
@@ -89,4 +88,4 @@ def _git_version() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

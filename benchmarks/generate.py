@@ -9,7 +9,6 @@ commit of its own on main; every deployment has its deploy tag, in packed refs, 
 from __future__ import annotations
 
 import argparse
-import datetime
 import hashlib
 import json
 import math
@@ -32,7 +31,7 @@ USERS = ("alice", "bob", "carol", "dana", "erin", "frank")
 RELEASE_MANAGER = "mallory"
 ADMIN = "root"
 IDENTITY = "GL_USER"
-START = int(datetime.datetime(2023, 1, 1, tzinfo=datetime.UTC).timestamp())
+START = 1_672_531_200  # 2023-01-01T00:00:00Z
 INTERVAL = 180  # seconds from one commit to the next
 _PROJECTS = ("risk", "search", "vision", "pricing", "fraud", "support", "supply", "growth", "speech")
 _TASKS = ("ranker", "scorer", "detector", "classifier", "forecaster", "encoder", "tagger", "segmenter")
@@ -334,7 +333,12 @@ def _init(folder: Path, repository: Path) -> str:
     (rules / "registry.yaml").write_text(REGISTRY_YAML)
     (rules / "access.yaml").write_text(ACCESS_YAML)
     command = [sys.executable, "-m", "gitreg", "init", str(repository), "--bare", "--from", str(rules)]
-    environment = {**os.environ, **identity(), "GIT_AUTHOR_DATE": f"@{START} +0000", "GIT_COMMITTER_DATE": f"@{START} +0000"}
+    environment = {
+        **os.environ,
+        **identity(),
+        "GIT_AUTHOR_DATE": f"@{START} +0000",
+        "GIT_COMMITTER_DATE": f"@{START} +0000",
+    }
     subprocess.run([*command, "--identity", IDENTITY], check=True, capture_output=True, env=environment)
     return git(repository, "rev-parse", "refs/heads/main")
 
@@ -348,7 +352,7 @@ _WHO = (("NAME", ADMIN), ("EMAIL", f"{ADMIN}@example.org"))
 
 
 def _import(repository: Path, first: str, happened: list[Event], blobs: Blobs) -> list[str]:
-    marks = repository / "gitreg" / "marks"
+    marks = repository / "imported"
     command = ["git", "-C", str(repository), "-c", "pack.compression=1", "-c", "fastimport.unpackLimit=0"]
     command += ["fast-import", "--quiet", "--done", f"--export-marks={marks}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
@@ -409,7 +413,12 @@ def _tag_object(event: Event, commit: str, head: str) -> bytes:
         "Reason": event.subject,
         "Audit": head,
     }
-    lines = [f"object {commit}", "type commit", f"tag {event.tag}", f"tagger gitreg <gitreg@localhost> {event.time} +0000"]
+    lines = [
+        f"object {commit}",
+        "type commit",
+        f"tag {event.tag}",
+        f"tagger gitreg <gitreg@localhost> {event.time} +0000",
+    ]
     lines += ["", event.subject, "", *(f"{key}: {value}" for key, value in trailers.items() if value), ""]
     return "\n".join(lines).encode("ascii")
 
@@ -431,7 +440,10 @@ def _write_tags(repository: Path, happened: list[Event], commits: list[str], hea
     pack += hashlib.sha1(pack, usedforsecurity=False).digest()
     command = ["git", "-C", str(repository), "index-pack", "--stdin"]
     subprocess.run(command, input=pack, check=True, capture_output=True)
-    lines = ["# pack-refs with: peeled fully-peeled sorted ", *(f"{oid} {ref}\n^{commit}" for ref, oid, commit in sorted(refs))]
+    lines = [
+        "# pack-refs with: peeled fully-peeled sorted ",
+        *(f"{oid} {ref}\n^{commit}" for ref, oid, commit in sorted(refs)),
+    ]
     (repository / "packed-refs").write_text("\n".join(lines) + "\n")
 
 
@@ -454,7 +466,8 @@ def main() -> None:
     began = time.perf_counter()
     made = generate(args.folder, args.versions, args.tags)
     seconds = time.perf_counter() - began
-    print(f"{made.repository}: {made.versions} versions of {len(made.models)} models, {made.tags} deploy tags, {seconds:.1f} s")
+    held = f"{made.versions:,} versions of {len(made.models)} models, {made.tags:,} deploy tags"
+    print(f"{made.repository}: {held}, {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the results: what was timed against which floor, in seconds; at most how many times as long it may take."""
+    """A line of the results: what was timed against which floor, in seconds, and how many times as long it may take."""
 
     what: str
     floor: str
@@ -36,11 +36,13 @@ class Row:
         return "met" if self.ratio <= self.target else "missed"
 
     def cells(self) -> tuple[str, ...]:
-        """The cells of its line in a table."""
-        target = f"≤ {self.target:g}×" if self.target else ""
-        return (self.what, self.floor, _shown(self.seconds), _shown(self.floor_seconds), f"{self.ratio:.2f}×", target, self.verdict)
+        """Write the cells of its line in a table."""
+        target = f"≤ {self.target:g}{TIMES}" if self.target else ""
+        took = (_shown(self.seconds), _shown(self.floor_seconds), f"{self.ratio:.2f}{TIMES}")
+        return (self.what, self.floor, *took, target, self.verdict)
 
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 HEADERS = ("what", "floor", "takes", "floor takes", "ratio", "target", "")
 
 

@@ -32,7 +32,8 @@ class Pusher:
         self.blobs = Blobs(self.server.parent / "store")
         self.clone = setting.folder / f"clone-{versions}.git"
         if not self.clone.is_dir():
-            git(setting.folder, "clone", "--quiet", "--bare", "--no-tags", "--single-branch", str(self.server), str(self.clone))
+            alone = ("--quiet", "--bare", "--no-tags", "--single-branch")
+            git(setting.folder, "clone", *alone, str(self.server), str(self.clone))
         git(self.clone, "fetch", "--quiet", "--no-tags", "origin", f"+{MAIN}:{MAIN}")
         self.tip = git(self.clone, "rev-parse", MAIN)
         self.number = int(git(self.clone, "rev-list", "--count", MAIN))
@@ -44,7 +45,9 @@ class Pusher:
         path = f"models/{self.model}/{version}.yaml"
         text = manifest_text(self.model, version, self.blobs, index=self.number % 100_000)
         with Repository.open(self.clone, environment=self.setting.environment) as repository:
-            commit = write_commit(repository, parent=self.tip, edits={path: text.encode()}, message=f"Register {version}\n")
+            commit = write_commit(
+                repository, parent=self.tip, edits={path: text.encode()}, message=f"Register {version}\n"
+            )
         command = ["git", "-C", str(self.clone), "push", "--quiet", f"--receive-pack={receive_pack}"]
         began = time.perf_counter()
         done = subprocess.run(
@@ -74,7 +77,7 @@ def _mark(server: Path, tip: str) -> None:
 
 def run(setting: Setting) -> Iterator[Row]:
     """Time pushes with hooks against pushes without, in both registries."""
-    cases = {}
+    cases: dict[str, Callable[[], float]] = {}
     for size in setting.sizes:
         pusher = Pusher(setting, size)
         cases |= {f"hooks {size}": pusher.case(HOOKED), f"plain {size}": pusher.case(BARE)}
@@ -87,6 +90,12 @@ def run(setting: Setting) -> Iterator[Row]:
             floor_seconds=taken[f"plain {size}"],
             target=6,
         )
+    added = [taken[f"hooks {size}"] - taken[f"plain {size}"] for size in setting.sizes]
+    what, floor = f"what the hooks add to it, {setting.large:,}", f"what they add, {setting.small:,}"
+    yield Row(what=what, floor=floor, seconds=added[1], floor_seconds=added[0], target=1.3)
+    small, large = (taken[f"plain {size}"] for size in setting.sizes)
+    what, floor = f"the same push, no hooks, {setting.large:,}", f"the same, {setting.small:,}"
+    yield Row(what=what, floor=floor, seconds=large, floor_seconds=small)
     small, large = (taken[f"hooks {size}"] for size in setting.sizes)
     what, floor = f"git push of one version, {setting.large:,}", f"the same push, {setting.small:,}"
     yield Row(what=what, floor=floor, seconds=large, floor_seconds=small, target=1.3)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.generate import IDENTITY, generate, identity, model_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _LEFT_OUT = ("GIT_", "GITREG_", "PYTHON", "COVERAGE_")
 

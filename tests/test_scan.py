@@ -245,9 +245,9 @@ def test_the_formats_are_those_of_the_manifest_s_schema() -> None:
 
 
 def test_the_gate_refuses_the_same_formats_by_default() -> None:
-    from gitreg.gate import rules
+    from gitreg.gate import version_rules
 
-    assert rules.PICKLES == PICKLES
+    assert version_rules.PICKLES == PICKLES
 
 
 # --- headers that lie -----------------------------------------------------------------------------------------------

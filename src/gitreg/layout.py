@@ -96,9 +96,7 @@ def place(path: str) -> Place:
         return Place(Kind.ACCESS, path)
     if top not in GOVERNED:
         if folded(top) in _TAKEN:
-            raise InvalidError(
-                f"{path!r} is in the place of {folded(top)} where case does not count", hint="rename it"
-            )
+            raise InvalidError(f"{path!r} is in the place of {folded(top)} where case does not count", hint="rename it")
         return Place(Kind.FREE, path)
     parts = rest.split("/") if rest else []
     understand = {

@@ -199,8 +199,8 @@ class Version:
 
 
 _PART = rf"(?:{_NUMBER}|[xX*])"
-_COMPARATOR = re.compile(rf"(\^|~|>=|<=|>|<|==|=)?\s*({_PART}(?:\.{_PART}(?:\.{_PART}(?:-[0-9a-z.-]+)?)?)?)", re.ASCII)
-_BETWEEN = re.compile(r"\s*,\s*|\s+|(?=[~^<>=])", re.ASCII)
+_COMPARATOR = rf"(\^|~|>=|<=|>|<|==|=)?\s*({_PART}(?:\.{_PART}(?:\.{_PART}(?:-[0-9a-z.-]+)?)?)?)"
+_BETWEEN = r"\s*,\s*|\s+|(?=[~^<>=])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +219,13 @@ class VersionRange:
         """Read a range; raise InvalidError where it is none."""
         bounds: list[tuple[str, Version]] = []
         position, stripped = 0, text.strip()
-        while match := _COMPARATOR.match(stripped, position):
+        comparator, between = re.compile(_COMPARATOR, re.ASCII), re.compile(_BETWEEN, re.ASCII)
+        while match := comparator.match(stripped, position):
             bounds += _bounds(match[1] or "", match[2])
             position = match.end()
             if position == len(stripped):
                 return cls(stripped, tuple(bounds))
-            gap = _BETWEEN.match(stripped, position)
+            gap = between.match(stripped, position)
             if not gap:
                 break
             position = gap.end()

@@ -65,9 +65,9 @@ def _replace(value: Any, /, **changes: object) -> Any:  # noqa: ANN401 - any of 
 
 
 def _dataclass(
-    *, frozen: bool, slots: bool, kw_only: bool = False, order: bool = False
+    *, frozen: bool = False, slots: bool = False, kw_only: bool = False, order: bool = False
 ) -> Callable[[type[Any]], type[Any]]:
-    """Make a class a dataclass; see `dataclasses.dataclass`. Readers expect to see `frozen` and `slots` said."""
+    """Make a class a dataclass; see `dataclasses.dataclass`. Frozen and slotted it must be, and say so."""
     if not (frozen and slots):
         raise TypeError("gitreg's dataclasses are frozen and slotted")
     return lambda cls: _made(cls, kw_only=kw_only, order=order)

@@ -91,8 +91,15 @@ def test_hooks_that_git_does_not_run_are_found(registry: Repository, tmp_path: P
     assert "bypassed" in found["core.hooksPath"].message
 
 
-def test_hooks_that_the_user_s_configuration_leads_away_are_found_and_put_back(server: Server, tmp_path: Path) -> None:
+def test_a_pusher_s_own_configuration_leads_no_hook_away(server: Server, tmp_path: Path) -> None:
     run(["git", "config", "--global", "core.hooksPath", str(tmp_path)], tmp_path)
+
+    assert not server.push("bob", version_file("1.1.0")).accepted
+
+
+def test_hooks_that_are_led_away_are_found_and_put_back(server: Server, tmp_path: Path) -> None:
+    run(["git", "config", "--global", "core.hooksPath", str(tmp_path)], tmp_path)
+    server.git("config", "--unset", "core.hooksPath")
     assert server.push("bob", version_file("1.1.0")).accepted
     with Repository.open(server.path) as repository:
         assert list(wrong(repository)) == ["core.hooksPath"]

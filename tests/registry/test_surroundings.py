@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import gitreg
-from gitreg.errors import ConflictError, GitregError, InvalidError, NotFoundError, UnavailableError
-from gitreg.git import Repository
+from gitreg.errors import ConflictError, DeniedError, GitregError, InvalidError, NotFoundError, UnavailableError
 from gitreg.registry import Mode, open_registry
 from gitreg.registry.setup import InitRequest, clone, init
 from tests.registries import MAIN, WEIGHTS, git, request, state_of
@@ -94,18 +93,22 @@ def test_a_signature_that_cannot_be_made_stops_the_write(forge: Forge, opened: O
     assert state_of(forge.repository(place)) == before
 
 
-def test_hooks_that_the_user_runs_everywhere_are_not_the_registrys(
-    forge: Forge, opened: Opener, place: str, home: Path
+def test_hooks_that_the_user_runs_everywhere_do_not_replace_the_registrys(
+    forge: Forge, opened: Opener, place: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    registry = opened(place)
     hooks = home / "hooks"
     hooks.mkdir()
-    for name in ("pre-push", "reference-transaction", "post-checkout", "update"):
+    for name in ("pre-push", "post-checkout", "pre-commit", "commit-msg"):
         (hooks / name).write_text("#!/bin/sh\nexit 1\n")
         (hooks / name).chmod(0o755)
-    (hooks / "reference-transaction").unlink()
-    (hooks / "update").unlink()
     _configure(home, f"[core]\n hooksPath = {hooks}\n")
-    assert opened(place).alias("risk/fraud@1.0.0", "champion").commit == forge.tip(place)
+    assert registry.deploy("vision/ocr@0.1.0", "staging").commit == forge.tip(place)
+    assert git(forge.repository(place), "tag", "--list", "deploy/staging/vision/*") == "deploy/staging/vision/ocr/1"
+    if place != "local":
+        monkeypatch.setenv("GL_USER", "alice")
+        with pytest.raises(DeniedError, match="refused"):
+            open_registry(forge.place(place)).undeploy("vision/ocr", "staging")
 
 
 def test_a_short_name_for_a_url_is_understood(forge: Forge, home: Path) -> None:
@@ -393,10 +396,3 @@ def test_a_url_that_is_none_is_told_of_and_leaves_nothing(
         registry.models()
     assert not Path("pwned").exists()
     assert not list((tmp_path / "cache").glob("registries/*"))
-
-
-def test_a_repository_of_somebody_else_is_not_trusted(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Repository, "open", Repository.open)
-    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    with pytest.raises(GitregError, match=r"dubious ownership"), open_registry(forge.local) as registry:
-        registry.models()

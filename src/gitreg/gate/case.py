@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from gitreg.changes import Change, Event
-from gitreg.manifest import Manifest
+from gitreg.errors import InvalidError
+from gitreg.gate.violation import Code, Violation
+from gitreg.layout import version_path
+from gitreg.manifest import Manifest, Tombstone, parse_version
 from gitreg.records import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gitreg.access import Access
     from gitreg.changes import PathEdit, State
     from gitreg.deployment import Deployment
     from gitreg.digest import Digest
-    from gitreg.names import EnvironmentName, ModelName
+    from gitreg.names import EnvironmentName, ModelName, Version
     from gitreg.settings import Settings
+
+CLOCK_SKEW = 24 * 3600
 
 
 class Facts(Protocol):
@@ -103,3 +109,43 @@ class Case:
             return False
         _, after = change.pointer
         return after is None or after in self.earlier(environment, model)
+
+
+def at(change: Change, code: Code, message: str, remedy: str | None = None, field: str | None = None) -> Violation:
+    """Make a violation at the place of a change."""
+    return Violation(code, message, remedy, path=change.place.path, field=field)
+
+
+def version_in(state: State, model: ModelName, version: Version) -> Manifest | Tombstone | None:
+    """Read a version in a state; None where there is none, or where its file is not valid."""
+    path = version_path(model, version)
+    data = state.read(path)
+    if data is None:
+        return None
+    try:
+        return parse_version(data, path)
+    except InvalidError:
+        # The file's own problems are reported where it is judged.
+        return None
+
+
+def mismatch(change: Change, **said: object) -> Iterator[Violation]:
+    """Say what in a file differs from its path."""
+    for name, value in said.items():
+        expected = getattr(change.place, name)
+        if value != expected:
+            yield at(
+                change,
+                Code.PATH_MISMATCH,
+                f"found {str(value)!r}, the path says {str(expected)!r}",
+                "move the file or correct the field",
+                name,
+            )
+
+
+def not_in_future(case: Case, change: Change, field: str, text: str) -> Iterator[Violation]:
+    """Say that a time is later than the server's clock, give or take a day."""
+    moment = datetime.fromisoformat(text)
+    if moment.timestamp() > case.facts.now + CLOCK_SKEW:
+        now = datetime.fromtimestamp(case.facts.now, UTC).isoformat(timespec="seconds")
+        yield at(change, Code.TIME_IN_FUTURE, f"{text} is in the future; the server's clock says {now}", field=field)

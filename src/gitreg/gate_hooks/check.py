@@ -9,8 +9,7 @@ from gitreg.config import local_git_dir
 from gitreg.errors import InvalidError, NotFoundError
 from gitreg.gate import Code, Commit, Limits, Policy, Violation, judge, judge_mixture
 from gitreg.gate.violation import of_problem
-from gitreg.gate_hooks.desk import sizes
-from gitreg.gate_hooks.facts import RepositoryFacts, no_store
+from gitreg.gate_hooks.facts import RepositoryFacts, no_store, sizes
 from gitreg.gate_hooks.push import Desk, judge_range
 from gitreg.git import Repository, changed_paths, scratch
 from gitreg.git.lookup import commit_of, empty_tree
@@ -44,7 +43,7 @@ def check_range(  # noqa: PLR0913 - a range, an actor, and two switches
         return []
     snapshot = Snapshot(repository, base_oid)
     policy = Policy(snapshot.access, snapshot.settings)
-    blob_size = sizes(repository, base_oid, store_base) if use_store else no_store("it is left out of this check")
+    blob_size = sizes(snapshot, store_base) if use_store else no_store("it is left out of this check")
     found = judge_range(Desk(repository, blob_size, server_marks=False), base_oid, head_oid, policy, who)
     return found if use_store else _without_store(found)
 
@@ -74,7 +73,7 @@ def check_staged(repository: Repository, index: Path | None = None) -> list[Viol
     edits = edits_of(changed, repository)
     if not edits:
         return []
-    facts = RepositoryFacts(repository, head, sizes(repository, head, store_base(repository)))
+    facts = RepositoryFacts(repository, head, sizes(before, store_base(repository)))
     found = judge(Commit("", edits, before, after), Policy(before.access, before.settings), None, facts)
     return _without_store([*found, *judge_mixture(edit.path for edit in edits)])
 
@@ -112,9 +111,9 @@ def _leave_out_stores(repository: Repository, path: Path) -> None:
 def _folder_store(tree: str, path: Path, repository: Repository) -> BlobSize:
     """Ask the store that a checkout at `path` uses: relative to its origin's git directory, or to its own."""
     if not (path / ".git").exists():
-        return sizes(repository, tree, path / ".git")
+        return sizes(Snapshot(repository, tree), path / ".git")
     own = Repository.open(path)
-    return sizes(repository, tree, store_base(own), machine=own)
+    return sizes(Snapshot(repository, tree), store_base(own), machine=own)
 
 
 def check_state(repository: Repository, tree: str, blob_size: BlobSize, *, use_store: bool = True) -> list[Violation]:

@@ -6,18 +6,21 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gitreg.config import open_registry_store
 from gitreg.digest import Digest
-from gitreg.errors import UnavailableError
+from gitreg.errors import GitregError, NotFoundError, UnavailableError
 from gitreg.layout import Kind, place
 from gitreg.reader import deployments, pointer_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from gitreg.changes import PathEdit
     from gitreg.deployment import Deployment
     from gitreg.git import Repository
     from gitreg.names import EnvironmentName, ModelName
+    from gitreg.reader import Snapshot
 
 BlobSize = Callable[[Digest], int | None]
 
@@ -79,3 +82,26 @@ def no_store(reason: str) -> BlobSize:
         raise UnavailableError(reason)
 
     return refuse
+
+
+def sizes(snapshot: Snapshot, base: Path | None, *, machine: Repository | None = None) -> BlobSize:
+    """Ask the store that the settings of a snapshot name; it is opened when the first question comes.
+
+    `machine` is the repository whose configuration may name another store, where it is not the one that is read.
+    """
+    opened: list[BlobSize] = []
+
+    def size(digest: Digest) -> int | None:
+        if not opened:
+            try:
+                uri = snapshot.settings.store
+                opened.append(open_registry_store(machine or snapshot.repository, uri, base).size_of)
+            except GitregError as error:
+                opened.append(no_store(str(error)))
+        try:
+            return opened[0](digest)
+        except NotFoundError as error:
+            # A store that is not there cannot say that a blob is not.
+            raise UnavailableError(error.message, hint=error.hint) from error
+
+    return size

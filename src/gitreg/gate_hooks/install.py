@@ -118,9 +118,9 @@ def configure_server(repository: Repository) -> None:
             repository.run(["config", "--replace-all", key, value])
         elif repository.config(key) is not None:
             repository.run(["config", "--unset-all", key], codes=(0, 5))
-    if repository.is_bare and not _runs_own_hooks(repository):
-        # The user's or the machine's configuration leads elsewhere; a bare repository's hooks run in its folder.
-        repository.run(["config", "core.hooksPath", "hooks"])
+    if repository.is_bare:
+        # Said here, so that no pusher's own configuration leads elsewhere; a bare repository's hooks run in its folder.
+        repository.run(["config", "--replace-all", "core.hooksPath", "hooks"])
 
 
 def _runs_own_hooks(repository: Repository) -> bool:
@@ -134,7 +134,9 @@ def examine(repository: Repository) -> Iterator[Finding]:
         yield _wrong(
             "core.hooksPath",
             f"git runs hooks from {repository.hooks_path}, not from {own}: gitreg's are bypassed",
-            "git config --unset core.hooksPath (look in the system's and the user's configuration as well)",
+            "run `gitreg doctor --fix`"
+            if repository.is_bare
+            else "git config --unset core.hooksPath (look in the system's and the user's configuration as well)",
         )
     for name in hooks_of(repository):
         yield _examine_hook(own / name)

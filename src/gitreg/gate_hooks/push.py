@@ -20,7 +20,7 @@ from gitreg.gate import (
     judge_refs,
     parse_updates,
 )
-from gitreg.gate_hooks.facts import RepositoryFacts
+from gitreg.gate_hooks.facts import RepositoryFacts, no_store, sizes
 from gitreg.gate_hooks.marks import implied_mark
 from gitreg.git import changed_paths, refs
 from gitreg.git import history as git_history
@@ -29,7 +29,7 @@ from gitreg.git.lookup import kind_of
 from gitreg.layout import DEPLOY_TAGS, MAIN, PROPOSALS, SETTINGS, DeployTag
 from gitreg.reader import Snapshot
 from gitreg.reader.history import edits_of
-from gitreg.records import dataclass
+from gitreg.records import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,10 +52,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where a push is judged: the repository, its store, who writes deploy tags, the limits."""
+    """Where a push is judged: the repository, its store, who writes deploy tags, the limits.
+
+    Without `blob_size` it is the store that main's settings name.
+    """
 
     repository: Repository
-    blob_size: BlobSize
+    blob_size: BlobSize | None = None
     server_marks: bool = True
     limits: Limits = _LIMITS
 
@@ -73,6 +76,8 @@ def judge_push(desk: Desk, data: bytes, who: UserName) -> Verdict:
         return Verdict(tuple(updates), (empty,))
     snapshot = Snapshot(desk.repository, tip)
     policy = Policy(snapshot.access, snapshot.settings)
+    if desk.blob_size is None:
+        desk = replace(desk, blob_size=sizes(snapshot, desk.repository.git_dir))
     found = judge_refs(updates, current, who, known_users(policy.access), server_marks=desk.server_marks)
     if policy.settings.identity is not None:
         found.append(
@@ -137,7 +142,9 @@ def judge_range(desk: Desk, base: str, tip: str, policy: Policy, who: UserName |
 
 def _judge_chain(desk: Desk, base: str, chain: Sequence[str], policy: Policy, who: UserName | None) -> list[Violation]:
     repository = desk.repository
-    facts = RepositoryFacts(repository, base, desk.blob_size, trust_tags=desk.server_marks)
+    facts = RepositoryFacts(
+        repository, base, desk.blob_size or no_store("no store is named"), trust_tags=desk.server_marks
+    )
     found: list[Violation] = []
     paths: list[str] = []
     parent = base

@@ -12,8 +12,7 @@ from gitreg.changes import FileEntry, PathEdit
 from gitreg.errors import ConflictError, UnavailableError
 from gitreg.gate import Code, Commit, Policy, Violation, judge, judge_mixture, refusal
 from gitreg.gate.violation import refusal_of_text
-from gitreg.gate_hooks.desk import sizes
-from gitreg.gate_hooks.facts import RepositoryFacts
+from gitreg.gate_hooks.facts import RepositoryFacts, sizes
 from gitreg.layout import DEPLOYMENTS, MAIN, PROPOSALS
 from gitreg.reader import Overlay, Snapshot
 from gitreg.records import replace
@@ -118,7 +117,7 @@ def prejudge(
     edits = tuple(
         PathEdit(path, _entry(snapshot.read(path)), _entry(data)) for path, data in sorted(plan.edits.items())
     )
-    stored = sizes(target.repository, snapshot.commit, target.store_base)
+    stored = sizes(snapshot, target.store_base)
     known = known_sizes or {}
 
     def blob_size(digest: Digest) -> int | None:

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.generate import ADMIN, Generated, generate, git
+from benchmarks.measure import Row, interleaved, table
+from gitreg.gate_hooks import audit
+from gitreg.gate_hooks.check import check_range
+from gitreg.gate_hooks.install import examine
+from gitreg.gate_hooks.marks import implied_mark
+from gitreg.git import Repository, refs
+from gitreg.layout import DeployTag
+from gitreg.registry import open_registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSIONS = 200
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Generated:
+    return generate(tmp_path_factory.mktemp("generated"), VERSIONS)
+
+
+def test_every_generated_commit_passes_the_gate(generated: Generated) -> None:
+    with Repository.open(generated.repository) as repository:
+        found = check_range(repository, generated.first, generated.tip, None, store_base=repository.git_dir)
+        assert found == []
+
+
+def test_a_generated_registry_is_whole(generated: Generated) -> None:
+    git(generated.repository, "fsck", "--strict")
+    with Repository.open(generated.repository) as repository:
+        assert [finding for finding in examine(repository) if not finding.fine] == []
+        assert audit.verify(repository.git_dir)[1] == []
+        tags = refs.list_tags(repository, "refs/tags/deploy/")
+        assert len(tags) == generated.tags == VERSIONS
+        for tag in tags[::20]:
+            implied = implied_mark(repository, generated.tip, DeployTag.parse(tag.ref))
+            assert implied is not None
+            assert tag.target == implied.target
+            assert tag.trailers.items() - implied.trailers.items() == {("Audit", tag.trailers["Audit"])}
+    chain = git(generated.repository, "rev-list", "--first-parent", "main").splitlines()
+    assert len(chain) == len(git(generated.repository, "rev-list", "main").splitlines()) == 2 * VERSIONS + 1
+
+
+def test_a_generated_registry_answers_and_needs_no_tags(generated: Generated) -> None:
+    with open_registry(generated.repository) as registry:
+        assert len(registry.models()) == len(generated.models)
+        model = generated.models[len(generated.models) // 2]
+        assert registry.show(f"{model}@prod").deployed
+        assert {record.action for record in registry.history(model, "prod")} == {"promote", "rollback"}
+        assert all(record.marked for record in registry.history(model))
+        assert registry.mark() == []
+        assert registry.check_range(f"{generated.tip}~3", generated.tip, ADMIN) == []
+
+
+@pytest.mark.parametrize("heavy", ["git", "jsonschema", "jsonschema_rs", "rich", "semver", "dataclasses"])
+def test_showing_a_deployed_version_imports_nothing_heavy(generated: Generated, heavy: str) -> None:
+    arguments = ["gitreg", "--registry", str(generated.repository), "show", f"{generated.models[0]}@prod"]
+    code = (
+        f"import sys; from gitreg.cli import main; sys.argv = {arguments!r}\n"
+        "try: main()\n"
+        f"except SystemExit as end: sys.exit(end.code or (3 if {heavy!r} in sys.modules else 0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_cases_take_turns_and_medians_are_taken() -> None:
+    told = {"a": iter([9.0, 1.0, 3.0, 2.0]), "b": iter([9.0, 4.0, 4.0, 4.0])}
+    order: list[str] = []
+
+    def case(name: str) -> float:
+        order.append(name)
+        return next(told[name])
+
+    taken = interleaved({"a": lambda: case("a"), "b": lambda: case("b")}, 3)
+    assert taken == {"a": 2.0, "b": 4.0}
+    assert order == ["a", "b"] * 4
+
+
+def test_a_row_says_whether_its_target_is_met(tmp_path: Path) -> None:
+    rows = [Row(what=str(tmp_path), floor="floor", seconds=ratio, floor_seconds=1.0, target=2) for ratio in (2.0, 2.1)]
+    assert [row.verdict for row in rows] == ["met", "missed"]
+    assert "≤ 2" in table(rows)
+    assert table(rows, markdown=True).count("|\n|") == 3
