@@ -127,6 +127,41 @@ def test_decisions_are_numbered_without_gaps_and_say_what_became_of_them() -> No
         assert [each for each in ("Context", "Decision", "Consequences") if f"\n## {each}\n" not in text] == []
 
 
+@pytest.mark.slow
+def test_the_quickstart_does_what_the_readme_says(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    part = text[text.index("\n## Quickstart") : text.index("\n## How it works")]
+    lines = [f'gitreg() {{ "{sys.executable}" -m gitreg "$@"; }}', f'python() {{ "{sys.executable}" "$@"; }}']
+    for language, block in _FENCE.findall(part):
+        lines += _typed(block) if language == "console" else []
+        lines += ["python - <<'END'", block, "END"] if language == "python" else []
+    # The page shows one run's branch; its name ends in letters that no other run has.
+    branch = re.search(r"proposals/bob/[a-z0-9-]+", part)
+    assert branch
+    script = "\n".join(lines).replace(branch[0], "$(git branch -r --format='%(refname:lstrip=3)' | grep proposals)")
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "[approvals]" in done.stderr
+    assert "marked deploy/prod/risk/fraud-detector/3" in done.stderr
+    assert done.stdout.endswith("3 rollback 1.0.0 carol\n2 promote 1.1.0 carol\n1 promote 1.0.0 carol\n")
+
+
+def _typed(block: str) -> list[str]:
+    """Give what a user types in a console: prompts, lines that a backslash continues, here-documents."""
+    typed: list[str] = []
+    until: str | None = None
+    for line in block.splitlines():
+        inside = until is not None or bool(typed and typed[-1].endswith("\\"))
+        if not inside and not line.startswith("$ "):
+            continue
+        typed.append(line if inside else line.removeprefix("$ "))
+        if until is None and "<<'END'" in line:
+            until = "END"
+        elif line == until:
+            until = None
+    return typed
+
+
 def test_the_readme_opens_with_the_two_commands() -> None:
     opening = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:6]
     assert [line.split("  ")[0] for line in opening if line.startswith("make ")] == ["make demo", "make test"]

@@ -29,10 +29,17 @@ def options(name: str) -> str:
     rows = []
     for option in found.params:
         shared = option.name in COMMON and not (name == "check" and option.name == "user")
-        record = option.get_help_record(click.Context(found)) if isinstance(option, click.Option) else None
-        if record is not None and not shared:
-            rows.append(f"- `{record[0]}`: {record[1]}\n")
+        if isinstance(option, click.Option) and not option.hidden and not shared:
+            default = f" Default: {option.default}." if option.show_default else ""
+            rows.append(f"- `{spelling(option)}`: {option.help}{default}\n")
     return "".join(rows)
+
+
+def spelling(option: click.Option) -> str:
+    """Write an option as its help does, in words that no release of click lays out differently."""
+    choices = option.type.choices if isinstance(option.type, click.Choice) else [option.type.name.upper()]
+    value = option.metavar or "|".join(map(str, choices))
+    return " ".join([", ".join(option.opts), *([] if option.is_flag else [value])])
 
 
 def main() -> None:

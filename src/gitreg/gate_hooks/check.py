@@ -91,6 +91,7 @@ def store_base(repository: Repository) -> Path | None:
 
 def check_folder(path: Path, *, use_store: bool = True) -> list[Violation]:
     """Check the files of a checkout, or of a plain folder, as they lie on the disk."""
+    path = path.absolute()
     if not (path / "registry.yaml").is_file():
         raise NotFoundError(f"{path} holds no registry.yaml", hint="give the top folder of a registry's checkout")
     with scratch() as repository:

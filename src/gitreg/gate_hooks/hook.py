@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -81,10 +83,18 @@ def pre_receive() -> int:
     """Judge a push; 0 accepts it."""
     _limit_time()
     data = sys.stdin.buffer.read(MAX_INPUT + 1)
+    threading.Thread(target=_import_meanwhile, daemon=True).start()
     from gitreg.git import Repository
 
     with Repository.open(".", quarantine=True) as repository:
         return _decide(repository, data)
+
+
+def _import_meanwhile() -> None:
+    """Import what judging takes while the first processes of git are waited for; whoever needs it reports what fails."""
+    with contextlib.suppress(ImportError):
+        import jsonschema_rs
+        import yaml  # noqa: F401
 
 
 def _decide(repository: Repository, data: bytes) -> int:

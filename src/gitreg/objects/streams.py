@@ -74,10 +74,11 @@ class SteadyFile(io.FileIO):
         super().__init__(opened, "rb")
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill the buffer; at the end of the file, check that it did not change."""
+        """Fill the buffer; at the end of the file, or past where it was, check that it did not change."""
         with reading(self.path):
             count = super().readinto(buffer) or 0
-        if not count:
+        # A file that grows as it is read would have no end.
+        if not count or self.tell() > self._opened.st_size:
             self._check()
         return count
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from gitreg.access import Access, Action, Grant, effective_admins
 from gitreg.config import is_repository
 from gitreg.errors import ConflictError, InvalidError
+from gitreg.gate import refusal
 from gitreg.gate_hooks import identity
+from gitreg.gate_hooks.check import check_folder
 from gitreg.gate_hooks.install import (
     CLONE_HOOKS,
     SERVER_HOOKS,
@@ -198,6 +200,10 @@ def _name_of(path: Path) -> str:
 def _folder_files(folder: Path) -> dict[str, bytes]:
     if not (folder / SETTINGS).is_file() or not (folder / ACCESS).is_file():
         raise InvalidError(f"{folder} holds no {SETTINGS} and {ACCESS}", hint="a registry begins with its rules")
+    violations = check_folder(folder, use_store=False)
+    if violations:
+        # What comes in unjudged could not be mended by a push later.
+        raise refusal(violations, f"{folder} is no valid first state")
     files = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
