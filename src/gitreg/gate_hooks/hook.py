@@ -91,9 +91,9 @@ def pre_receive() -> int:
 
 
 def _import_meanwhile() -> None:
-    """Import what judging takes while the first processes of git are waited for; whoever needs it reports what fails."""
+    """Import what judging takes while git's first processes are waited for; whoever needs it says what fails."""
     with contextlib.suppress(ImportError):
-        import jsonschema_rs
+        import jsonschema_rs  # noqa: F401
         import yaml  # noqa: F401
 
 
