@@ -58,8 +58,8 @@ def check(  # its parameters are its flags
                 raise InvalidError(f"{flag} is about a range of commits", hint="name its beginning: --base COMMIT")
         violations = _check_folder(path or Path(session.location or "."), use_store=not no_store)
     else:
-        if path is not None:
-            session.location = str(path)
+        # The range is in the checkout one stands in, as the files are; a default registry elsewhere is not asked.
+        session.location = str(path or session.location or ".")
         violations = _check_range(session, (base, head or "HEAD"), user, use_store=not no_store, report=report)
     _answer(session, violations, form)
 

@@ -89,6 +89,8 @@ def command(name: str, *, hidden: bool = False) -> Callable[[Callable[..., None]
             # People write it after the command as well.
             click.option("--registry", hidden=True, expose_value=False, is_eager=True, callback=_name_registry),
         )
+        # A docstring that is raw keeps its \\b as two characters; click wants the one.
+        function.__doc__ = (function.__doc__ or "").replace("\\b\n", "\b\n")
         decorated = click.pass_obj(function)
         for option in options:
             decorated = option(decorated)

@@ -28,7 +28,7 @@ _DONE = {
     "Restore": "restored",
     "Roll": "rolled",
     "Undeploy": "undeployed",
-    "Undo": "undid",
+    "Reinstate": "reinstated",
     "Update": "updated",
     "Yank": "yanked",
 }

@@ -87,6 +87,7 @@ def pre_receive() -> int:
     from gitreg.git import Repository
 
     with Repository.open(".", quarantine=True) as repository:
+        repository.objects.start()
         return _decide(repository, data)
 
 

@@ -86,6 +86,11 @@ class Objects:
             self._remember([expression], [found])
         return found
 
+    def start(self) -> None:
+        """Start the process ahead of the first question, so that nobody waits for it then."""
+        with self._lock:
+            self.started()
+
     def prefetch(self, expressions: Iterable[str]) -> None:
         """Read what will be asked for next in two round trips: ids, types, sizes, and what is small."""
         wanted = [each for each in dict.fromkeys(expressions) if each not in self._infos][:_CHUNK]

@@ -165,6 +165,7 @@ _STALE = (
     "reference is missing",
     "remote ref updated since checkout",
 )
+_UNOFFERED = ("git-http-push failed", "Cannot access URL", "service not enabled")
 _BROKEN = ("remote failed to report status", "unpacker error", "missing necessary objects", "failed to write")
 _ATOMIC = ("atomic push fail", "atomic transaction fail", "transaction failed")
 
@@ -174,6 +175,11 @@ _UNCERTAIN = "it may have been accepted all the same; look before you try again"
 
 def _judged(url: str, talk: _Talk, results: tuple[RefResult, ...]) -> PushResult:
     reasons = [result.reason for result in results if result.reason is not None]
+    unoffered = next((line for line in talk.errors if any(words in line for words in _UNOFFERED)), None)
+    if unoffered and reasons:
+        raise UnavailableError(
+            f"{without_credentials(url)} does not take pushes: {_clean(unoffered)}", hint="name a URL that does"
+        )
     broken = next((reason for reason in reasons if any(words in reason for words in _BROKEN)), None)
     if broken:
         said = "; ".join((broken, *(line for line in (*talk.errors, *talk.remote)[:3])))

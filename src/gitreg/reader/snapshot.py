@@ -15,6 +15,7 @@ from gitreg.layout import (
     DEPLOYMENTS,
     MODELS,
     SETTINGS,
+    STATUS,
     approvals_path,
     card_path,
     deployment_path,
@@ -218,11 +219,18 @@ class Snapshot:
 
     def pointers(self, environment: EnvironmentName) -> Iterator[Deployment]:
         """Read every pointer of an environment."""
-        for project in self.names(f"{DEPLOYMENTS}/{environment}"):
-            for name in self.names(f"{DEPLOYMENTS}/{environment}/{project}"):
-                pointer = self.pointer(environment, ModelName(project, name.removesuffix(".yaml")))
-                if pointer is not None:
-                    yield pointer
+        found = (self.pointer(environment, name) for name in self._models_in(f"{DEPLOYMENTS}/{environment}"))
+        return (pointer for pointer in found if pointer is not None)
+
+    def statuses(self, environment: EnvironmentName) -> Iterator[Status]:
+        """Read every reported status of an environment."""
+        found = (self.status(environment, name) for name in self._models_in(f"{STATUS}/{environment}"))
+        return (status for status in found if status is not None)
+
+    def _models_in(self, folder: str) -> Iterator[ModelName]:
+        for project in self.names(folder):
+            for name in self.names(f"{folder}/{project}"):
+                yield ModelName(project, name.removesuffix(".yaml"))
 
     def status(self, environment: EnvironmentName, name: ModelName) -> Status | None:
         """Read what was last reported to run somewhere."""

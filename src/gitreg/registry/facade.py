@@ -124,6 +124,7 @@ class Registry:
         """Where the registry is, opened."""
         if self._target is None:
             self._target = open_target(self.location)
+            self._target.repository.objects.start()
         return self._target
 
     def snapshot(self, at: str | None = None) -> Snapshot:
@@ -351,15 +352,23 @@ class Registry:
         """Hide a version from resolution; it stays fetchable by its exact version."""
         from gitreg.manifest import Lifecycle
 
-        chosen = Selector.parse(selector)
-        return self._write(lambda at: plans.lifecycle(at, chosen, Lifecycle.YANKED, undo=undo, reason=reason), mode)
+        return self._retire(selector, Lifecycle.YANKED, mode, undo=undo, reason=reason)
 
     def archive(self, selector: str, mode: Mode = _PUSH, *, undo: bool = False, reason: str | None = None) -> Written:
         """Keep a version for compliance; it cannot be deployed any more."""
         from gitreg.manifest import Lifecycle
 
+        return self._retire(selector, Lifecycle.ARCHIVED, mode, undo=undo, reason=reason)
+
+    def _retire(self, selector: str, goal: Lifecycle, mode: Mode, *, undo: bool, reason: str | None) -> Written:
         chosen = Selector.parse(selector)
-        return self._write(lambda at: plans.lifecycle(at, chosen, Lifecycle.ARCHIVED, undo=undo, reason=reason), mode)
+
+        def planner(at: Snapshot) -> Plan:
+            if undo:
+                return plans.reinstate(at, chosen, goal, reads.earlier_contents(at, chosen), reason=reason)
+            return plans.lifecycle(at, chosen, goal, reason=reason)
+
+        return self._write(planner, mode)
 
     def delete(self, selector: str, mode: Mode = _PUSH, *, undo: bool = False, reason: str | None = None) -> Written:
         """Replace a version by a tombstone, or bring the very same bytes back."""

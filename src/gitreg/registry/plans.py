@@ -15,7 +15,7 @@ from gitreg.layout import (
     status_path,
     version_path,
 )
-from gitreg.manifest import Lifecycle, Manifest, Tombstone
+from gitreg.manifest import Lifecycle, Manifest, Tombstone, parse_version
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, UserName, Version, did_you_mean
 from gitreg.parsing import without_empty
 from gitreg.records import replace
@@ -24,7 +24,7 @@ from gitreg.wire import dump
 from gitreg.writer import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gitreg.reader import DeploymentRecord, Snapshot
 
@@ -345,18 +345,33 @@ def report(  # noqa: PLR0913 - a status's fields
 # The end of a version
 
 
-def lifecycle(
-    snapshot: Snapshot, selector: Selector, goal: Lifecycle, *, undo: bool = False, reason: str | None = None
+def reinstate(
+    snapshot: Snapshot, selector: Selector, goal: Lifecycle, earlier: Iterable[bytes], *, reason: str | None = None
 ) -> Plan:
-    """Yank or archive a version, or take that back."""
+    """Give a yanked or archived version back the lifecycle that it had before, by the earlier contents of its file."""
+    version = _exact(selector, "reinstated")
+    old = snapshot.version(selector.model, version).manifest
+    if old.lifecycle is not goal:
+        raise ConflictError(f"{selector.model}@{version} is {old.lifecycle}, not {goal}")
+    before = (parse_version(data) for data in earlier)
+    lifecycles = (each.lifecycle for each in before if isinstance(each, Manifest) and each.lifecycle is not goal)
+    new = replace(old, lifecycle=next(lifecycles, Lifecycle.ACTIVE))
+    return Plan(
+        edits=_edit_version(snapshot, selector.model, version, new),
+        subject=f"Reinstate {selector.model} {version}",
+        trailers=_trailers(reason),
+        about=new,
+    )
+
+
+def lifecycle(snapshot: Snapshot, selector: Selector, goal: Lifecycle, *, reason: str | None = None) -> Plan:
+    """Yank or archive a version."""
     version = _exact(selector, goal)
     old = snapshot.version(selector.model, version).manifest
-    verb = {Lifecycle.YANKED: "yank", Lifecycle.ARCHIVED: "archive"}[goal]
-    if undo and old.lifecycle is not goal:
-        raise ConflictError(f"{selector.model}@{version} is {old.lifecycle}, not {goal}")
-    new = replace(old, lifecycle=Lifecycle.ACTIVE if undo else goal)
-    subject = f"{'Undo ' if undo else ''}{verb if undo else verb.capitalize()} {selector.model} {version}"
-    notes = () if undo else tuple(f"it still runs in {where}" for where in _running(snapshot, selector.model, version))
+    verb = {Lifecycle.YANKED: "Yank", Lifecycle.ARCHIVED: "Archive"}[goal]
+    new = replace(old, lifecycle=goal)
+    subject = f"{verb} {selector.model} {version}"
+    notes = tuple(f"it still runs in {where}" for where in _running(snapshot, selector.model, version))
     if old == new:
         notes = (f"{selector.model}@{version} is {goal} already", *notes)
     return Plan(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gitreg.access import Access
+    from gitreg.deployment import Deployment, Status
     from gitreg.lineage import Ancestor
     from gitreg.reader import DeploymentRecord, LogEntry
 
@@ -165,33 +166,44 @@ def status(snapshot: Snapshot, environment: EnvironmentName | None, name: ModelN
         snapshot.model(name)
     rows = []
     for where in [environment] if environment else snapshot.environments():
-        if name is not None:
-            pointer = snapshot.pointer(where, name)
-            pointers = [pointer] if pointer else []
-        else:
-            pointers = sorted(snapshot.pointers(where), key=lambda each: each.model)
-        for each in pointers:
-            file = snapshot.find(each.model, each.version)
-            lifecycle = str(file.manifest.lifecycle) if isinstance(file, VersionFile) else "deleted"
-            reported = snapshot.status(where, each.model)
-            drift = None
-            if reported is not None and reported.state == "failed":
-                drift = f"{reported.version} failed"
-            elif reported is not None and reported.version not in {each.version, each.canary_version}:
-                drift = f"{reported.version} is reported"
-            rows.append(
-                StatusRow(
-                    environment=where,
-                    model=each.model,
-                    version=each.version,
-                    canary_version=each.canary_version,
-                    canary_percent=each.canary_percent,
-                    lifecycle=lifecycle,
-                    reported=reported,
-                    drift=drift,
-                )
-            )
+        pointers = [snapshot.pointer(where, name)] if name else snapshot.pointers(where)
+        meant = {pointer.model: pointer for pointer in pointers if pointer}
+        statuses = [snapshot.status(where, name)] if name else snapshot.statuses(where)
+        told = {status.model: status for status in statuses if status}
+        rows += [
+            _status_row(snapshot, where, each, (meant.get(each), told.get(each))) for each in sorted({*meant, *told})
+        ]
     return rows
+
+
+def _status_row(
+    snapshot: Snapshot, where: EnvironmentName, name: ModelName, sides: tuple[Deployment | None, Status | None]
+) -> StatusRow:
+    pointer, reported = sides
+    file = snapshot.find(name, pointer.version) if pointer else None
+    lifecycle = None
+    if pointer is not None:
+        lifecycle = str(file.manifest.lifecycle) if isinstance(file, VersionFile) else "deleted"
+    return StatusRow(
+        environment=where,
+        model=name,
+        version=pointer.version if pointer else None,
+        canary_version=pointer.canary_version if pointer else None,
+        canary_percent=pointer.canary_percent if pointer else None,
+        lifecycle=lifecycle,
+        reported=reported,
+        drift=_drift(pointer, reported),
+    )
+
+
+def _drift(pointer: Deployment | None, reported: Status | None) -> str | None:
+    if reported is None:
+        return None
+    if reported.state == "failed":
+        return f"{reported.version} failed"
+    if pointer is None or reported.version not in {pointer.version, pointer.canary_version}:
+        return f"{reported.version} is reported"
+    return None
 
 
 def records(snapshot: Snapshot, environment: EnvironmentName, name: ModelName) -> list[DeploymentRecord]:

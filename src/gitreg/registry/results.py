@@ -59,14 +59,14 @@ class VersionSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRow:
-    """What is meant to run somewhere, and what was last reported to run there."""
+    """What is meant to run somewhere (`version` None: nothing), and what was last reported to run there."""
 
     environment: EnvironmentName
     model: ModelName
-    version: Version
+    version: Version | None
     canary_version: Version | None
     canary_percent: int | None
-    lifecycle: str
+    lifecycle: str | None
     reported: Status | None
     drift: str | None
 

@@ -30,6 +30,7 @@ from gitreg.git.checkout import identity as git_identity
 from gitreg.git.create import create
 from gitreg.layout import ACCESS, MAIN, SETTINGS
 from gitreg.names import EnvironmentName, UserName
+from gitreg.objects import open_store
 from gitreg.reader import Snapshot
 from gitreg.records import dataclass
 from gitreg.resources import resource
@@ -90,6 +91,9 @@ def init(request: InitRequest) -> InitResult:
     path = Path(os.path.abspath(request.path.expanduser()))  # noqa: PTH100 - a symbolic link is the user's choice
     if request.identity:
         identity.check_source(request.identity)
+    if request.store:
+        # A store that this release cannot use is told now, not with the first registration.
+        open_store(request.store, base=path)
     if is_repository(path):
         return _furnish(path, request)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -221,8 +225,6 @@ def _check(files: Mapping[str, bytes]) -> None:
 
 def _make_store(uri: str | None, git_dir: Path) -> None:
     if uri and uri.startswith("file:"):
-        from gitreg.objects import open_store
-
         (open_store(uri, base=git_dir).folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
 
 
