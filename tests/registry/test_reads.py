@@ -140,7 +140,7 @@ def test_yanked_versions_are_hidden_and_a_pre_release_is_latest_only_alone(bare:
         (["version=1.0.0"], "fraud@1.0.0"),
         (["version>=1.1.0"], "fraud@2.0.0-rc.1 fraud@1.1.0"),
         (["version<1.0.0"], "ocr@0.1.0"),
-        (["author=Test User", "version<2.0.0", "model=risk/fraud"], "fraud@1.1.0 fraud@1.0.0"),
+        (["author=Test User", "version<2.0.0-rc.1", "model=risk/fraud"], "fraud@1.1.0 fraud@1.0.0"),
         (["license=Apache-2.0", "task=tabular-classification"], "fraud@2.0.0-rc.1 fraud@1.1.0 fraud@1.0.0"),
         (["lifecycle=active", "project=vision"], "ocr@0.1.0"),
         (["base~hf://"], "ocr@0.1.0"),
@@ -230,7 +230,7 @@ def test_a_search_needs_a_condition(reading: Registry) -> None:
 
 def test_two_versions_are_compared(reading: Registry) -> None:
     found = reading.diff("risk/fraud@prod", "risk/fraud@staging")
-    deltas = {change.name: (change.before, change.after) for change in found.metrics}
+    deltas = {each.name: (each.left, each.right) for each in found.metrics}
     assert deltas == {"auc": (0.9, 0.95), "loss": (1, None), "f1": (None, 0.8)}
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gitreg.config import Location
     from gitreg.gate import Violation
     from gitreg.gate_hooks.install import Finding
-    from gitreg.manifest import Manifest, ManifestDiff, Model
+    from gitreg.manifest import Lifecycle, Manifest, ManifestDiff, Model
     from gitreg.names import Version
     from gitreg.objects import Progress, Store
     from gitreg.reader import DeploymentRecord, LogEntry
