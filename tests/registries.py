@@ -57,7 +57,7 @@ def git(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> str:
     return finished.stdout.decode().strip()
 
 
-def request(model: str = "risk/fraud", version: str | None = None, **fields: Any) -> RegisterRequest:
+def request(model: str = "risk/fraud", version: str | None = None, **fields: Any) -> RegisterRequest:  # noqa: ANN401 - the request's own fields
     """Ask for a version of the file `model.safetensors` in the current folder."""
     fields.setdefault("paths", () if fields.get("external") else (Path("model.safetensors"),))
     fields.setdefault("license", "Apache-2.0")
@@ -185,8 +185,8 @@ def opened(forge: Forge) -> Iterator[Opener]:
     """Open places of the forge, and close them at the end."""
     registries: list[Registry] = []
 
-    def call(name: str = "bare", **options: Any) -> Registry:
-        registries.append(open_registry(forge.place(name), **options))
+    def call(name: str = "bare", *, fetch: bool | None = None) -> Registry:
+        registries.append(open_registry(forge.place(name), fetch=fetch))
         return registries[-1]
 
     yield call

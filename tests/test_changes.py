@@ -130,7 +130,14 @@ def _with(text: str, old: str, new: str) -> str:
             "aliases moved risk/fraud (champion)",
             (Action.ALIAS,),
         ),
-        ("models/risk/fraud/README.md", None, "# Card", Event.CARD_CHANGED, "model card changed risk/fraud", (Action.UPDATE,)),
+        (
+            "models/risk/fraud/README.md",
+            None,
+            "# Card",
+            Event.CARD_CHANGED,
+            "model card changed risk/fraud",
+            (Action.UPDATE,),
+        ),
         (POINTER_PATH, None, POINTER, Event.POINTER, "prod: risk/fraud nothing → 1.0.0", (Action.DEPLOY,)),
         (
             POINTER_PATH,

@@ -26,8 +26,19 @@ def test_the_empty_input_has_the_digest_of_the_standard() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sha256:", "0" * 64, "md5:" + "0" * 64, "sha256:" + "0" * 63, "sha256:" + "A" * 64, "SHA256:" + "0" * 64]
-    + ["sha256:" + "0" * 64 + "\n", "sha256: " + "0" * 64, "sha256:" + "\u0661" * 64, "x" * 10_000],
+    [
+        "",
+        "sha256:",
+        "0" * 64,
+        "md5:" + "0" * 64,
+        "sha256:" + "0" * 63,
+        "sha256:" + "A" * 64,
+        "SHA256:" + "0" * 64,
+        "sha256:" + "0" * 64 + "\n",
+        "sha256: " + "0" * 64,
+        "sha256:" + "\u0661" * 64,
+        "x" * 10_000,
+    ],
 )
 def test_anything_else_is_no_digest(text: str) -> None:
     with pytest.raises(InvalidError) as refused:

@@ -102,7 +102,9 @@ def test_other_paths_in_governed_folders_are_refused(path: str) -> None:
 
 
 def test_a_refused_path_is_told_what_may_be_there() -> None:
-    with pytest.raises(InvalidError, match="models/ holds <project>/<model>/model.yaml, README.md and <version>.yaml"):
+    with pytest.raises(
+        InvalidError, match=r"models/ holds <project>/<model>/model\.yaml, README\.md and <version>\.yaml"
+    ):
         place("models/risk/fraud/notes.txt")
 
 

@@ -141,7 +141,8 @@ def trainings() -> st.SearchStrategy[Training]:
         Training,
         datasets=st.lists(datasets(), max_size=2).map(tuple),
         framework=st.none() | st.builds(Framework, name=lines(), version=st.none() | lines()),
-        code=st.none() | st.builds(Code, repository=st.none() | uris(), commit=st.just("0" * 40), dirty=st.none() | st.booleans()),
+        code=st.none()
+        | st.builds(Code, repository=st.none() | uris(), commit=st.just("0" * 40), dirty=st.none() | st.booleans()),
         hyperparameters=st.none() | st.dictionaries(lines(), values(), min_size=1, max_size=4),
     ).filter(lambda training: training != Training())
 

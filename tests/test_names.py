@@ -52,7 +52,24 @@ def test_names_of_the_grammar_are_accepted_as_they_are(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "A", "Prod", "-a", "_a", ".a", "a.b", "a b", "a\n", "a\x00", "é", "a/b", "a" * 64, "ａ", "a\u200b", "١"],
+    [
+        "",
+        "A",
+        "Prod",
+        "-a",
+        "_a",
+        ".a",
+        "a.b",
+        "a b",
+        "a\n",
+        "a\x00",
+        "é",
+        "a/b",
+        "a" * 64,
+        "\uff41",
+        "a\u200b",
+        "\u0661",
+    ],
 )
 def test_other_names_are_refused_with_what_is_allowed(text: str) -> None:
     for kind in (EnvironmentName, AliasName):
@@ -149,7 +166,7 @@ def test_versions_are_kept_as_they_are_written(text: str) -> None:
         ("1.0.0-01", "write MAJOR.MINOR.PATCH"),
         ("1.0.0-a..b", "write MAJOR.MINOR.PATCH"),
         ("1.0.0\n", "write MAJOR.MINOR.PATCH"),
-        ("1.0.٣", "write MAJOR.MINOR.PATCH"),
+        ("1.0.\u0663", "write MAJOR.MINOR.PATCH"),
         ("1.0.0-RC.1", "versions are lower case: 1.0.0-rc.1"),
         ("v1.0.0", "leave out the v: 1.0.0"),
         ("1.0.0+cuda", "build metadata"),
@@ -174,10 +191,10 @@ def test_versions_are_ordered_by_semver(
 ) -> None:
     one, other = Version(_text(core, pre)), Version(_text(other_core, other_pre))
     key, other_key = _precedence(core, pre), _precedence(other_core, other_pre)
-    assert (one < other) == (key < other_key)  # type: ignore[operator]
-    assert (one > other) == (key > other_key)  # type: ignore[operator]
-    assert (one <= other) == (key <= other_key)  # type: ignore[operator]
-    assert (one >= other) == (key >= other_key)  # type: ignore[operator]
+    assert (one < other) == (key < other_key)
+    assert (one > other) == (key > other_key)
+    assert (one <= other) == (key <= other_key)
+    assert (one >= other) == (key >= other_key)
     assert (one == other) == (key == other_key)
 
 
@@ -290,8 +307,15 @@ def test_ranges_mean_what_they_mean_to_npm(text: str, inside: str, outside: str)
         "x.x.x-rc",
         "1.2.3 - 2.0.0",
         "1 || 2",
-    ]
-    + ["1.2.3-", "1.2.3-a..b", ",1.2", "1.2,", "^ ^1", "1.2.3-RC", "1" * 200, "\u0661.2"],
+        "1.2.3-",
+        "1.2.3-a..b",
+        ",1.2",
+        "1.2,",
+        "^ ^1",
+        "1.2.3-RC",
+        "1" * 200,
+        "\u0661.2",
+    ],
 )
 def test_other_ranges_are_refused(text: str) -> None:
     with pytest.raises(InvalidError):

@@ -32,14 +32,14 @@ def test_of_twenty_registrations_at_once_none_is_lost(forge: Forge) -> None:
     count = 20
     before = int(git(forge.bare, "rev-list", "--count", MAIN))
     # A third each: on the repository itself, by its URL, and in one clone, where they also fetch one ref together.
-    places = [forge.bare, forge.bare.as_uri(), forge.clone()]
+    places = [str(forge.bare), forge.bare.as_uri(), str(forge.clone())]
     writers = []
     for number in range(count):
         weights = Path(f"{number}.safetensors")
         weights.write_bytes(WEIGHTS + bytes([number]))
         # Separate caches: no queue on this machine keeps them apart.
         environment = {**os.environ, "GITREG_CACHE": str(forge.folder / f"cache{number}")}
-        command = [sys.executable, "-c", REGISTER, places[number % 3], weights]
+        command = [sys.executable, "-c", REGISTER, places[number % 3], str(weights)]
         writers.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
     said = [writer.communicate(timeout=300) for writer in writers]
     assert [writer.returncode for writer in writers] == [0] * count, [errors.decode()[-400:] for _, errors in said]

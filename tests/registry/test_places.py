@@ -212,6 +212,6 @@ def test_what_the_gate_would_refuse_is_refused_before_the_weights_are_read(
         ({"version": "3.0.0", "created": "2999-01-01T00:00:00Z"}, InvalidError, "future"),
     ):
         with pytest.raises(kind, match=said):
-            registry.register(request(paths=(Path("other.safetensors"),), progress=progress, **wrong))  # type: ignore[arg-type]
+            registry.register(request(paths=(Path("other.safetensors"),), progress=progress, **wrong))
     assert moved == []
     assert state_of(forge.repository(place)) == before

@@ -57,7 +57,7 @@ def test_a_merge_is_judged_by_all_that_it_brings(forge: Forge, monkeypatch: pyte
     _act(monkeypatch, "alice")
     work = _reviewer(forge)
     git(work, "merge", "--quiet", "--no-ff", "--no-edit", f"origin/{written.ref.removeprefix('refs/heads/')}")
-    with pytest.raises(AssertionError, match="access-denied.*alice may not deploy"):
+    with pytest.raises(AssertionError, match=r"access-denied.*alice may not deploy"):
         git(work, "push", "--quiet", "origin", "main")
     assert forge.tip() == before
     _act(monkeypatch, "carol")
@@ -89,7 +89,7 @@ def test_a_registration_reverted_with_plain_git_is_refused_with_the_way_out(forg
         registry.register(request(version="3.0.0"))
     work = _reviewer(forge)
     git(work, "revert", "--no-edit", "HEAD")
-    with pytest.raises(AssertionError, match="version-removed(.|\n)*gitreg yank risk/fraud@3.0.0"):
+    with pytest.raises(AssertionError, match=r"version-removed(.|\n)*gitreg yank risk/fraud@3\.0\.0"):
         git(work, "push", "--quiet", "origin", "main")
 
 

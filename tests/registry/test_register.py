@@ -153,7 +153,7 @@ def test_a_pickle_is_refused_before_the_upload(forge: Forge, bare: Registry) -> 
 
     Path("model.pkl").write_bytes(pickle.dumps({"weights": [1.0]}))
     before = state_of(forge.bare)
-    with pytest.raises(InvalidError, match="format-refused.*pickle"):
+    with pytest.raises(InvalidError, match=r"format-refused.*pickle"):
         bare.register(request(version="3.0.0", paths=(Path("model.pkl"),)))
     assert state_of(forge.bare) == before
 

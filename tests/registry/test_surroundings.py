@@ -161,7 +161,7 @@ def test_without_an_identity_nothing_is_written_and_reads_work(
     registry = opened(place)
     (home / ".gitconfig").write_text("")
     before = state_of(forge.repository(place))
-    with pytest.raises(InvalidError, match="git does not know who you are; run `git config --global user.name"):
+    with pytest.raises(InvalidError, match=r"git does not know who you are; run `git config --global user\.name"):
         registry.register(request(version="3.0.0"))
     with pytest.raises(InvalidError, match="who you are"):
         registry.alias("risk/fraud@1.0.0", "champion")
@@ -234,8 +234,8 @@ def test_changes_that_are_in_the_way_stop_the_write_before_it_happens(
         opened("local").update("risk/fraud@1.0.0", description="Better.")
     assert state_of(forge.local) == before
     assert path.read_text() == "mine\n"
+    path.with_name("3.0.0.yaml").write_text("mine\n")
     with pytest.raises(ConflictError, match=r"3\.0\.0\.yaml"):
-        path.with_name("3.0.0.yaml").write_text("mine\n")
         opened("local").register(request(version="3.0.0"))
 
 
@@ -272,9 +272,7 @@ def test_an_origin_that_is_a_relative_path_counts_from_the_top(forge: Forge, mon
         assert registry.pull("risk/fraud@3.0.0", forge.folder / "out").bytes == len(WEIGHTS)
 
 
-@pytest.mark.parametrize(
-    "name", ["with space", "modèles 模型", "a'b\"c$d;e&f", "percent%20#hash?query", "-dash", "a:b"]
-)
+@pytest.mark.parametrize("name", ["-with space a:b", "modèles 模型 a%20b #c?d", "a'b\"c$d;e&f"])
 def test_a_registry_may_lie_in_any_folder(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITREG_CACHE", str(tmp_path / name / "cache"))
     monkeypatch.setenv("GITREG_USER", "root")
