@@ -485,6 +485,6 @@ class Registry:
 
     def mark(self, *, push: bool = False) -> list[str]:
         """Write the deploy tags that history implies and that are missing; `push` sends them to the origin."""
-        from gitreg.registry.marking import mark
+        from gitreg.writer.marking import mark
 
         return mark(self.target, push=push)

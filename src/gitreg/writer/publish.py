@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gitreg.changes import FileEntry, PathEdit
-from gitreg.errors import ConflictError, UnavailableError
+from gitreg.errors import ConflictError, GitregError, UnavailableError
 from gitreg.gate import Code, Commit, Policy, Violation, judge, judge_mixture, refusal
 from gitreg.gate.violation import refusal_of_text
 from gitreg.gate_hooks.facts import RepositoryFacts, sizes
@@ -82,7 +82,7 @@ def _attempt(
     written = _written(plan, oid, ref)
     if mode.propose:
         return written
-    return replace(written, notes=(*written.notes, *target.arrived(oid, snapshot.commit, who)))
+    return replace(written, notes=(*written.notes, *_follow_up(target, oid, snapshot.commit, plan, mode)))
 
 
 def _push(target: Target, oid: str, ref: str, old: str | None) -> list[str] | None:
@@ -94,6 +94,20 @@ def _push(target: Target, oid: str, ref: str, old: str | None) -> list[str] | No
         if target.has_landed(oid, ref):
             return []
         raise
+
+
+def _follow_up(target: Target, oid: str, old: str, plan: Plan, mode: Mode) -> tuple[str, ...]:
+    """Do what is left to do once a commit is on main: local ref, work tree, tags; tell what failed."""
+    try:
+        target.arrived(oid, old)
+        if any(map(_is_pointer, plan.edits)) and target.marks_deployments:
+            from gitreg.writer.marking import mark
+
+            mark(target, push=True, actor=target.actor(mode.user))
+    except GitregError as error:
+        # What is written is written: this is no failure of the write.
+        return (f"it is on main, but what follows from it is not done here yet: {error}",)
+    return ()
 
 
 def _written(plan: Plan, oid: str | None, ref: str) -> Written:

@@ -211,25 +211,24 @@ class Target:
             self.repository, oid, tip
         )
 
-    def arrived(self, oid: str, old: str, user: UserName | None = None) -> tuple[str, ...]:
-        """Do what is left to do once a user's commit is on main: local refs, work tree, tags; tell what failed."""
-        if self.location.where is Where.BARE:
-            return ()
-        from gitreg.gate_hooks.marks import write_marks
-
-        try:
-            if self.url is not None:
-                refs.update(self.repository, self.ref, oid, old)
-                return ()
+    def arrived(self, oid: str, old: str) -> None:
+        """Bring local ref and work tree along once a commit is on main."""
+        if self.url is None:
             if self._shows_main():
                 _merge_work_tree(self.repository, old, oid)
-            write_marks(self.repository, actor=str(user) if user else None)
-        except ConflictError:
-            return ()  # another process of this clone has fetched something newer
-        except GitregError as error:
-            # What is written is written: this is no failure of the write.
-            return (f"it is on main, but what follows from it is not done here yet: {error}",)
-        return ()
+        elif self.location.where is not Where.BARE:
+            with contextlib.suppress(ConflictError):
+                # Another process of this clone may have fetched something newer.
+                refs.update(self.repository, self.ref, oid, old)
+
+    @property
+    def marks_deployments(self) -> bool:
+        """Whether this client writes the deploy tags: nobody stands behind the registry, or configuration says so."""
+        configured = self.repository.config("gitreg.deploytags")
+        if self.url is None or configured is not None:
+            return self.url is None or configured == "client"
+        # A registry on this machine shows whether its own hook does it. Elsewhere a server or a CI job is at work.
+        return self.registry_path is not None and not (self.registry_path / "hooks" / "post-receive").is_file()
 
     def _shows_main(self) -> bool:
         return self.repository.work_tree is not None and self.repository.head_ref() == MAIN
