@@ -217,3 +217,22 @@ def test_a_plan_that_breaks_the_rules_is_refused_before_a_commit_is_written(forg
 def test_a_messages_trailers_stay_on_one_line() -> None:
     plan = Plan(edits={}, subject="Deploy", body="Why", trailers={"Reason": "a\nb  c", "Action": ""})
     assert plan.message == "Deploy\n\nWhy\n\nReason: a b c\n"
+
+
+def test_a_dry_run_judges_for_the_user_who_is_named_by_hand(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GL_USER", "dana")
+    with open_registry(forge.bare) as registry:
+        own = registry.deploy("vision/ocr@0.1.0", "staging", Mode(dry_run=True))
+        named = registry.deploy("vision/ocr@0.1.0", "staging", Mode(dry_run=True, user="root"))
+    assert [each.code for each in own.violations] == ["access-denied"]
+    assert named.violations == ()
+
+
+def test_a_user_who_is_named_by_hand_is_still_whom_the_server_sees(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GL_USER", "dana")
+    before = state_of(forge.bare)
+    with open_registry(forge.bare) as registry, pytest.raises(DeniedError):
+        registry.deploy("vision/ocr@0.1.0", "staging", Mode(user="root"))
+    assert state_of(forge.bare)[0] == before[0]

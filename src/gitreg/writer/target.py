@@ -236,13 +236,18 @@ class Target:
     # Who
 
     def actor(self, named: str | None) -> UserName | None:
-        """Name the user that the registry will see, as far as this machine can know."""
+        """Name the user that the registry will see, as far as this machine can know; one named by hand comes first.
+
+        Who is named by hand and is not whom the server sees is refused there: a claim is no identity.
+        """
         from gitreg.gate_hooks import identity
 
+        if named:
+            return UserName(named)
         if self.registry_path is not None and self.location.where is Where.BARE:
             with contextlib.suppress(DeniedError):
                 return identity.actor(self.repository, os.environ)
-        name = named or os.environ.get(USER_VARIABLE) or self.repository.config("gitreg.user")
+        name = os.environ.get(USER_VARIABLE) or self.repository.config("gitreg.user")
         if name:
             return UserName(name)
         if self.url is None:
