@@ -9,6 +9,7 @@ PY      := $(VENV)/bin/python
 PIP     := -m pip --disable-pip-version-check --quiet
 RUN     := $(VENV)/.installed-run
 DEV     := $(VENV)/.installed-dev
+FUZZ    := $(VENV)/.installed-fuzz
 SETUP   := pyproject.toml tools/venv.sh
 
 WHEEL_VENV := build/wheel-venv
@@ -16,16 +17,16 @@ WHEEL_PY   := $(WHEEL_VENV)/bin/python
 
 # An environment that lost its interpreter, or that was made for a checkout elsewhere, is installed again.
 ifneq ($(shell test -x $(PY) && cat $(RUN) 2>/dev/null),$(CURDIR))
-.PHONY: $(RUN) $(DEV)
+.PHONY: $(RUN) $(DEV) $(FUZZ)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint types layers format bench coverage wheel-test clean
+.PHONY: help venv demo test check lint types layers format bench coverage soak mutate fuzz wheel-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  PYTHON=/path/to/python chooses the interpreter; ARGS=… goes to pytest, the demo and the benchmark"
+	@echo "  PYTHON=/path/to/python chooses the interpreter; ARGS=… goes to pytest, and to what else a target runs"
 
 $(RUN): $(SETUP)
 	@echo "setting up $(VENV)"
@@ -39,6 +40,10 @@ $(DEV): $(SETUP)
 	@$(PY) $(PIP) install --editable ".[dev]"
 	@echo "$(CURDIR)" > $(RUN)
 	@echo "$(CURDIR)" > $@
+
+$(FUZZ): $(DEV)
+	@$(PY) $(PIP) install --editable ".[dev,fuzz]"
+	@touch $@
 
 venv: $(DEV) ## make .venv, with gitreg (editable) and every tool in it
 	@echo "$(VENV) is ready"
@@ -70,6 +75,15 @@ bench: $(DEV) ## benchmarks: ratios against a floor measured in the same run
 
 coverage: $(DEV) ## the tests with branch coverage
 	@$(PY) -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+
+soak: $(DEV) ## the gate against its oracle for long (ARGS="--pushes 100000")
+	@$(PY) -m tests.differential --workers $(WORKERS) $(ARGS)
+
+mutate: $(DEV) ## change the judgement place by place: does a test fail? (ARGS="gate/judge.py")
+	@$(PY) tools/mutate.py --workers $(WORKERS) $(ARGS)
+
+fuzz: $(FUZZ) ## fuzz what reads a pusher's bytes (ARGS="yaml --seconds 600")
+	@$(PY) -m fuzz $(ARGS)
 
 wheel-test: $(DEV) ## build the wheel, install it elsewhere, run the tests against it
 	@rm -rf build/dist

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import peers, push, reading, startup, storing, writing
+from benchmarks import many, peers, push, reading, startup, storing, writing
 from benchmarks.measure import Row, table
 from benchmarks.setting import Setting, environment
 
@@ -22,6 +22,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 _GROUPS: dict[str, tuple[str, Callable[[Setting], Iterator[Row]]]] = {
     "startup": ("Starting", startup.run),
     "push": ("Pushing", push.run),
+    "many": ("Pushing a thousand versions", many.run),
     "register": ("Registering", writing.run),
     "read": ("Reading everything", reading.run),
     "store": ("Storing", storing.run),

@@ -379,13 +379,16 @@ def _pack_tip(repository: Path) -> None:
 
 def _write_audit(repository: Path, first: str, happened: list[Event], commits: list[str]) -> list[str]:
     """Write the audit log that these pushes would have left; give the head of the chain after each."""
-    heads, head, old = [], "0" * 64, first
-    with (repository / "gitreg" / "audit.jsonl").open("w") as file:
-        for number, (event, new) in enumerate(zip(happened, commits, strict=True), 1):
+    log = repository / "gitreg" / "audit.jsonl"
+    heads, head, old = [], json.loads(log.read_text())["hash"], first
+    with log.open("a") as file:
+        for number, (event, new) in enumerate(zip(happened, commits, strict=True), 2):
             members: dict[str, object] = {
                 "actor": event.user,
+                "models": [event.model],
                 "previous": head,
                 "seq": number,
+                "source": {"identity": "GL_USER"},
                 "time": moment(event.time),
                 "updates": [{"new": new, "old": old, "ref": "refs/heads/main"}],
                 "verdict": "accepted",
@@ -395,6 +398,7 @@ def _write_audit(repository: Path, first: str, happened: list[Event], commits: l
             file.write(_canonical({**members, "hash": head}) + "\n")
             heads.append(head)
             old = new
+    (repository / "gitreg" / "audit.head").write_text(2 * f"{len(heads) + 1:020} {head} {len(heads) + 1:020}\n")
     return heads
 
 

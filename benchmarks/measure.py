@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the results: what was timed against which floor, in seconds, and how many times as long it may take."""
+    """A line of the results: what was measured against which floor, and how many times as much it may take.
+
+    `unit` is `s` or `B`, for seconds or bytes.
+    """
 
     what: str
     floor: str
-    seconds: float
-    floor_seconds: float
+    takes: float
+    floor_takes: float
     target: float | None = None
+    unit: str = "s"
 
     @property
     def ratio(self) -> float:
-        """How many times as long it takes as its floor."""
-        return self.seconds / self.floor_seconds
+        """How many times as much it takes as its floor."""
+        return self.takes / self.floor_takes
 
     @property
     def verdict(self) -> str:
@@ -38,7 +44,7 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """Write the cells of its line in a table."""
         target = f"≤ {self.target:g}{TIMES}" if self.target else ""
-        took = (_shown(self.seconds), _shown(self.floor_seconds), f"{self.ratio:.2f}{TIMES}")
+        took = (_shown(self.takes, self.unit), _shown(self.floor_takes, self.unit), f"{self.ratio:.2f}{TIMES}")
         return (self.what, self.floor, *took, target, self.verdict)
 
 
@@ -46,7 +52,11 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 HEADERS = ("what", "floor", "takes", "floor takes", "ratio", "target", "")
 
 
-def _shown(seconds: float) -> str:
+def _shown(number: float, unit: str) -> str:
+    return f"{number / 1e6:.0f} MB" if unit == "B" else _time(number)
+
+
+def _time(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.2f} s"
     return f"{seconds * 1000:.1f} ms" if seconds >= 0.001 else f"{seconds * 1_000_000:.1f} µs"
@@ -63,6 +73,54 @@ def interleaved(cases: Mapping[str, Callable[[], float | None]], repeats: int, *
             if turn >= warm:
                 taken[name].append(seconds)
     return {name: statistics.median(each) for name, each in taken.items()}
+
+
+class Peak:
+    """The most memory that a process below another takes, with all that it starts: resident bytes, looked at often.
+
+    It is the first whose command line holds `words`. 0 where there is no /proc, or it ended too soon to be seen.
+    """
+
+    def __init__(self, above: int, words: bytes) -> None:
+        self.bytes = 0
+        self._above = above
+        self._words = words
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Look from now on."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Look no more."""
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.01):
+            wanted = next((each for each in _below(self._above) if self._words in _read(each, "cmdline")), None)
+            if wanted is not None:
+                self.bytes = max(self.bytes, sum(map(_resident, _below(wanted))))
+
+
+def _below(process: int) -> list[int]:
+    """Name a process and all that it started, as far as they still run."""
+    children = _read(process, f"task/{process}/children").split()
+    return [process, *(each for child in children for each in _below(int(child)))]
+
+
+def _resident(process: int) -> int:
+    found = re.search(rb"VmRSS:\s+([0-9]+) kB", _read(process, "status"))
+    return int(found[1]) * 1024 if found else 0
+
+
+def _read(process: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{process}/{name}").read_bytes()
+    except OSError:
+        return b""
 
 
 def process(command: Sequence[str], environment: Mapping[str, str], cwd: Path | None = None) -> Callable[[], None]:

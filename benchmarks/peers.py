@@ -37,7 +37,7 @@ def run(setting: Setting) -> Iterator[Row]:
         cases["import mlflow"] = process([python, "-c", "import mlflow"], setting.environment)
     taken = interleaved(cases, max(3, setting.repeats // 5))
     for name in list(cases)[1:]:
-        yield Row(what=name, floor=FLOOR, seconds=taken[name], floor_seconds=taken["floor"])
+        yield Row(what=name, floor=FLOOR, takes=taken[name], floor_takes=taken["floor"])
 
 
 def _has(python: str, module: str) -> bool:

@@ -86,16 +86,16 @@ def run(setting: Setting) -> Iterator[Row]:
         yield Row(
             what=f"git push of one version, {size:,} versions and tags",
             floor="the same push, no hooks",
-            seconds=taken[f"hooks {size}"],
-            floor_seconds=taken[f"plain {size}"],
+            takes=taken[f"hooks {size}"],
+            floor_takes=taken[f"plain {size}"],
             target=6,
         )
     added = [taken[f"hooks {size}"] - taken[f"plain {size}"] for size in setting.sizes]
     what, floor = f"what the hooks add to it, {setting.large:,}", f"what they add, {setting.small:,}"
-    yield Row(what=what, floor=floor, seconds=added[1], floor_seconds=added[0], target=1.3)
+    yield Row(what=what, floor=floor, takes=added[1], floor_takes=added[0], target=1.3)
     small, large = (taken[f"plain {size}"] for size in setting.sizes)
     what, floor = f"the same push, no hooks, {setting.large:,}", f"the same, {setting.small:,}"
-    yield Row(what=what, floor=floor, seconds=large, floor_seconds=small)
+    yield Row(what=what, floor=floor, takes=large, floor_takes=small)
     small, large = (taken[f"hooks {size}"] for size in setting.sizes)
     what, floor = f"git push of one version, {setting.large:,}", f"the same push, {setting.small:,}"
-    yield Row(what=what, floor=floor, seconds=large, floor_seconds=small, target=1.3)
+    yield Row(what=what, floor=floor, takes=large, floor_takes=small, target=1.3)

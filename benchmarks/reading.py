@@ -61,8 +61,8 @@ def _all(repository: Path, oids: list[str]) -> Iterator[Row]:
         yield Row(
             what=f"reading {len(oids):,} manifests, {what}",
             floor="git cat-file --batch --buffer",
-            seconds=taken[name],
-            floor_seconds=taken["floor"],
+            takes=taken[name],
+            floor_takes=taken["floor"],
         )
 
 
@@ -99,10 +99,10 @@ def _each(repository: Path, oids: list[str], repeats: int) -> Iterator[Row]:
         max(3, repeats // 3),
     )
     floor = "PyYAML's C loader, a manifest"
-    yield Row(what="strict YAML, a manifest", floor=floor, seconds=taken["plain"], floor_seconds=taken["yaml"])
-    yield Row(what="strict YAML with positions", floor=floor, seconds=taken["marks"], floor_seconds=taken["yaml"])
+    yield Row(what="strict YAML, a manifest", floor=floor, takes=taken["plain"], floor_takes=taken["yaml"])
+    yield Row(what="strict YAML with positions", floor=floor, takes=taken["marks"], floor_takes=taken["yaml"])
     floor = "jsonschema-rs, a manifest"
-    yield Row(what="jsonschema, a manifest", floor=floor, seconds=taken["reference"], floor_seconds=taken["fast"])
+    yield Row(what="jsonschema, a manifest", floor=floor, takes=taken["reference"], floor_takes=taken["fast"])
 
 
 def _ready(setting: Setting) -> Row:
@@ -118,8 +118,8 @@ def _ready(setting: Setting) -> Row:
     return Row(
         what="jsonschema, getting ready",
         floor="jsonschema-rs, getting ready",
-        seconds=taken["reference"] - taken["floor"],
-        floor_seconds=taken["fast"] - taken["floor"],
+        takes=taken["reference"] - taken["floor"],
+        floor_takes=taken["fast"] - taken["floor"],
     )
 
 

@@ -52,7 +52,11 @@ class Setting:
             generate(folder, versions)
         return folder / "registry.git"
 
+    def models(self, versions: int) -> tuple[str, ...]:
+        """Name the models of a registry."""
+        return model_names(versions)
+
     def model(self, versions: int) -> str:
         """Name a model in the middle of a registry."""
-        names = model_names(versions)
+        names = self.models(versions)
         return names[len(names) // 2]

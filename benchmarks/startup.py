@@ -30,10 +30,10 @@ def run(setting: Setting) -> Iterator[Row]:
         {name: process(command, setting.environment) for name, command in cases.items()}, setting.repeats, warm=2
     )
     floor = taken["floor"]
-    yield Row(what="gitreg --help", floor=FLOOR, seconds=taken["help"], floor_seconds=floor, target=5)
+    yield Row(what="gitreg --help", floor=FLOOR, takes=taken["help"], floor_takes=floor, target=5)
     for size in setting.sizes:
         what = f"gitreg show M@prod, {size:,} versions"
-        yield Row(what=what, floor=FLOOR, seconds=taken[f"show {size}"], floor_seconds=floor, target=9)
+        yield Row(what=what, floor=FLOOR, takes=taken[f"show {size}"], floor_takes=floor, target=9)
     small, large = (taken[f"show {size}"] for size in setting.sizes)
     names = [f"{size:,} versions" for size in setting.sizes]
-    yield Row(what=f"gitreg show M@prod, {names[1]}", floor=names[0], seconds=large, floor_seconds=small, target=1.3)
+    yield Row(what=f"gitreg show M@prod, {names[1]}", floor=names[0], takes=large, floor_takes=small, target=1.3)

@@ -30,9 +30,9 @@ def run(setting: Setting) -> Iterator[Row]:
     what = f"putting {MEGABYTES} MB into the store"
     if "hash" in taken:
         both = taken["hash"] + taken["copy"]
-        yield Row(what=what, floor="sha256sum, then cp and sync", seconds=taken["put"], floor_seconds=both)
-        yield Row(what=what, floor="sha256sum", seconds=taken["put"], floor_seconds=taken["hash"])
-    yield Row(what=what, floor="cp and sync", seconds=taken["put"], floor_seconds=taken["copy"])
+        yield Row(what=what, floor="sha256sum, then cp and sync", takes=taken["put"], floor_takes=both)
+        yield Row(what=what, floor="sha256sum", takes=taken["put"], floor_takes=taken["hash"])
+    yield Row(what=what, floor="cp and sync", takes=taken["put"], floor_takes=taken["copy"])
     shutil.rmtree(folder)
 
 

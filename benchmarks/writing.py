@@ -78,8 +78,8 @@ def run(setting: Setting) -> Iterator[Row]:
             yield Row(
                 what=f"register: {what}, {setting.large:,} versions",
                 floor=f"{setting.small:,} versions",
-                seconds=taken[str(setting.large)],
-                floor_seconds=taken[str(setting.small)],
+                takes=taken[str(setting.large)],
+                floor_takes=taken[str(setting.small)],
                 target=1.3,
             )
 

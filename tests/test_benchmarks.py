@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.generate import ADMIN, Generated, generate, git
 from benchmarks.measure import Row, interleaved, table
-from gitreg.gate_hooks import audit
+from gitreg.gate_hooks.audit.proof import verify
 from gitreg.gate_hooks.check import check_range
 from gitreg.gate_hooks.install import examine
 from gitreg.gate_hooks.marks import implied_mark
@@ -37,7 +37,7 @@ def test_a_generated_registry_is_whole(generated: Generated) -> None:
     git(generated.repository, "fsck", "--strict")
     with Repository.open(generated.repository) as repository:
         assert [finding for finding in examine(repository) if not finding.fine] == []
-        assert audit.verify(repository.git_dir)[1] == []
+        assert verify(repository).findings == ()
         tags = refs.list_tags(repository, "refs/tags/deploy/")
         assert len(tags) == generated.tags == VERSIONS
         for tag in tags[::20]:
@@ -86,7 +86,7 @@ def test_cases_take_turns_and_medians_are_taken() -> None:
 
 
 def test_a_row_says_whether_its_target_is_met(tmp_path: Path) -> None:
-    rows = [Row(what=str(tmp_path), floor="floor", seconds=ratio, floor_seconds=1.0, target=2) for ratio in (2.0, 2.1)]
+    rows = [Row(what=str(tmp_path), floor="floor", takes=ratio, floor_takes=1.0, target=2) for ratio in (2.0, 2.1)]
     assert [row.verdict for row in rows] == ["met", "missed"]
     assert "≤ 2" in table(rows)
     assert table(rows, markdown=True).count("|\n|") == 3

@@ -97,3 +97,48 @@ def test_a_record_can_be_copied_pickled_and_matched() -> None:
 def test_a_record_is_frozen_and_slotted() -> None:
     with pytest.raises(TypeError, match="frozen and slotted"):
         dataclass(frozen=True)(Point)
+
+
+def test_the_first_instances_and_the_later_ones_are_made_alike() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Fresh:
+        a: int
+        b: str = "b"
+        c: list[int] = field(default_factory=list)
+
+        def __post_init__(self) -> None:
+            if self.a < 0:
+                raise ValueError(self.a)
+
+    by_hand = Fresh.__init__
+    for _ in range(100):
+        assert (Fresh(1).a, Fresh(1).b, Fresh(1).c) == (1, "b", [])
+        assert Fresh(1, "x", [2]) == Fresh(a=1, c=[2], b="x") == Fresh(1, c=[2], b="x")
+        assert Fresh(1).c is not Fresh(1).c
+        with pytest.raises(ValueError, match="-1"):
+            Fresh(-1)
+    assert Fresh.__init__ is not by_hand
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((), {}, "missing 1 required"),
+        ((), {"b": "x"}, "missing 1 required"),
+        ((1, "b", 3), {}, "takes from 2 to 3 positional arguments but 4 were given"),
+        ((1,), {"a": 1}, "multiple values for argument 'a'"),
+        ((1,), {"c": 1}, "unexpected keyword argument 'c'"),
+    ],
+)
+def test_wrong_arguments_are_refused_from_the_first_instance_on(
+    args: tuple[object, ...], kwargs: dict[str, object], message: str
+) -> None:
+    @dataclass(frozen=True, slots=True)
+    class Fresh:
+        a: int
+        b: str = "b"
+
+    for _ in range(2):
+        with pytest.raises(TypeError, match=message):
+            Fresh(*args, **kwargs)  # type: ignore[arg-type]
+    assert Fresh(1).a == 1

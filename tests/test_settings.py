@@ -42,6 +42,7 @@ def settings_(draw: st.DrawFn) -> Settings:
         required=tuple(draw(st.lists(st.sampled_from(REQUIRABLE), unique=True))),
         formats=draw(st.none() | formats),
         identity=draw(st.none() | st.just("signature")),
+        deploy_tags=draw(st.none() | st.just("signed")),
     )
 
 
@@ -49,6 +50,21 @@ def settings_(draw: st.DrawFn) -> Settings:
 def test_settings_read_back_as_they_were_written(settings: Settings) -> None:
     assert Settings.parse(settings.to_bytes()) == settings
     assert Settings.from_data(load_plain(settings.to_bytes())) == settings
+
+
+def test_signatures_are_asked_for_by_their_word_alone() -> None:
+    plain, signed = (
+        Settings.parse((HEAD + more).encode()) for more in ("", "identity: signature\ndeploy_tags: signed\n")
+    )
+    assert (plain.by_signature, plain.signed_tags) == (False, False)
+    assert (signed.by_signature, signed.signed_tags) == (True, True)
+    for field, word in (
+        ("identity", "signatures"),
+        ("identity", "false"),
+        ("deploy_tags", "true"),
+        ("deploy_tags", "[]"),
+    ):
+        assert problems_of(f"{field}: {word}\n")[0].startswith(f"4: {field}: ")
 
 
 def test_the_designs_example_is_understood() -> None:

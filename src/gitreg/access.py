@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from gitreg.names import EnvironmentName, UserName, did_you_mean
-from gitreg.parsing import API_VERSION, Findings, Rule, without_empty
+from gitreg.parsing import API_VERSION, EnoughError, Findings, Rule, without_empty
 from gitreg.records import dataclass, field
 from gitreg.wire import Document, dump, load
 
@@ -131,8 +132,9 @@ class Access:
     def validate(self, path: str | None = None) -> tuple[Problem, ...]:
         """List what is wrong beyond the schema, as `parse` does, for rules that were not read from a file."""
         findings = Findings(Document(self.to_data(), {}, path))
-        for rule in _RULES:
-            rule.check(findings, findings.document.value)
+        with suppress(EnoughError):
+            for rule in _RULES:
+                rule.check(findings, findings.document.value)
         return tuple(findings.problems)
 
 
@@ -279,16 +281,26 @@ def known_users(access: Access) -> frozenset[str]:
     return frozenset(granted.union(*access.groups.values()))
 
 
+def who_may(
+    access: Access, action: Action, model: ModelName | None = None, environment: EnvironmentName | None = None
+) -> frozenset[str]:
+    """Name every user whom `may` allows, in one pass over the rules."""
+    deed = _Deed(action, model, environment)
+    grants = (rule for rule in access.grants if _covers(rule, deed, without_models=Action.ADMIN in rule.actions))
+    denials = (rule for rule in access.deny if _covers(rule, deed, without_models=True))
+    return _named(access, grants) - _named(access, denials)
+
+
+def _named(access: Access, rules: Iterable[Grant]) -> frozenset[str]:
+    """Name the users of rules, those of their groups included."""
+    named = {each for rule in rules for each in rule.to}
+    groups = (users for name, users in access.groups.items() if GROUP + name in named)
+    return frozenset(str(each) for each in named if not each.startswith(GROUP)).union(*groups)
+
+
 def effective_admins(access: Access) -> frozenset[str]:
     """Name the users who are admin of the whole registry, after groups and denials."""
-    named = {each for grant in access.grants if Action.ADMIN in grant.actions for each in grant.to}
-    memberships: dict[str, set[str]] = {each: {each} for each in named if not each.startswith(GROUP)}
-    for name, users in access.groups.items():
-        for user in users:
-            memberships.setdefault(user, {user}).add(GROUP + name)
-    deed = _Deed(Action.ADMIN, None, None)
-    decisions = {user: _decide(access, frozenset(subjects), deed) for user, subjects in memberships.items()}
-    return frozenset(user for user, decision in decisions.items() if decision is not None and decision.allowed)
+    return who_may(access, Action.ADMIN)
 
 
 # Rules beyond the schema

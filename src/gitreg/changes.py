@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from gitreg.access import Action
 from gitreg.deployment import Approval, Deployment, Status
 from gitreg.errors import InvalidError, Problem
-from gitreg.layout import Kind, Place, place
+from gitreg.layout import ACCESS, GOVERNED, SETTINGS, Kind, Place, place
 from gitreg.manifest import Lifecycle, Manifest, Model, Tombstone, changed_fields, parse_version
 from gitreg.records import dataclass
 
@@ -120,6 +120,13 @@ class Difference:
     problems: tuple[Problem, ...]
 
 
+def volume(edits: Iterable[PathEdit], most: int) -> int:
+    """Sum up the bytes that `difference` may read, of files of at most `most` bytes: others are refused unread."""
+    governed = (edit for edit in edits if edit.path.partition("/")[0] in GOVERNED or edit.path in {SETTINGS, ACCESS})
+    sides = (side for edit in governed for side in (edit.before, edit.after))
+    return sum(side.size for side in sides if side and side.size <= most)
+
+
 def difference(edits: Iterable[PathEdit], before: State, after: State) -> Difference:
     """Understand the edits between two states; problems are the files that are not valid.
 
@@ -137,24 +144,30 @@ def difference(edits: Iterable[PathEdit], before: State, after: State) -> Differ
 
 
 def _understand(where: Place, edit: PathEdit, before: State, after: State) -> Iterator[Change]:
+    if where.kind is Kind.CARD:
+        return iter([Change(Event.CARD_CHANGED, where, (Action.UPDATE,))])
+    if where.kind in _UNREAD:
+        return iter([Change(_UNREAD[where.kind], where, (Action.ADMIN,))])
     old = before.read(edit.path) if edit.before else None
     new = after.read(edit.path) if edit.after else None
     if where.kind is Kind.VERSION:
         return _version_changes(where, old, new)
     if where.kind is Kind.MODEL:
         return _model_changes(where, old, new)
-    if where.kind is Kind.CARD:
-        return iter([Change(Event.CARD_CHANGED, where, (Action.UPDATE,))])
     if where.kind is Kind.DEPLOYMENT:
         return _pointer_changes(where, old, new)
     if where.kind is Kind.APPROVAL:
         return _parsed(Event.APPROVAL, Approval, where, (old, new), Action.APPROVE)
-    if where.kind is Kind.STATUS:
-        return _parsed(Event.STATUS, Status, where, (old, new), Action.REPORT)
-    event = {Kind.ACCESS: Event.ACCESS, Kind.SETTINGS: Event.SETTINGS, Kind.KEYS: Event.KEYS}.get(
-        where.kind, Event.FREE
-    )
-    return iter([Change(event, where, (Action.ADMIN,))])
+    return _parsed(Event.STATUS, Status, where, (old, new), Action.REPORT)
+
+
+# What is judged elsewhere, or by its path alone.
+_UNREAD = {
+    Kind.ACCESS: Event.ACCESS,
+    Kind.SETTINGS: Event.SETTINGS,
+    Kind.KEYS: Event.KEYS,
+    Kind.FREE: Event.FREE,
+}
 
 
 def _parsed(

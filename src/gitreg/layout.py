@@ -97,6 +97,8 @@ def place(path: str) -> Place:
     if top not in GOVERNED:
         if folded(top) in _TAKEN:
             raise InvalidError(f"{path!r} is in the place of {folded(top)} where case does not count", hint="rename it")
+        if folded(path.rpartition("/")[2]) == ".gitmodules":
+            raise InvalidError(f"{path!r} speaks of submodules, which a registry has none of", hint="leave it out")
         return Place(Kind.FREE, path)
     parts = rest.split("/") if rest else []
     understand = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitreg.errors import InvalidError, Problem
@@ -18,17 +19,25 @@ if TYPE_CHECKING:
 API_VERSION = "gitreg/v1"
 
 Data = Mapping[str, Any]
+MOST_FINDINGS = 100
+
+
+class EnoughError(Exception):
+    """More is wrong in a document than anybody reads."""
 
 
 class Findings:
-    """What is wrong in one document, collected with file, line and field."""
+    """What is wrong in one document, collected with file, line and field: the first hundred things."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems: list[Problem] = []
 
     def add(self, message: str, *path: str | int) -> None:
-        """Note what is wrong at a place inside the document."""
+        """Note what is wrong at a place inside the document; raise EnoughError where the list is full."""
+        if len(self.problems) >= MOST_FINDINGS:
+            self.problems.append(Problem("and more; mend these first", self.document.path))
+            raise EnoughError
         mark = self.document.mark(path)
         line, column = (mark.line, mark.column) if mark else (None, None)
         self.problems.append(Problem(message, self.document.path, line, column, field_name(path) or None))
@@ -54,9 +63,10 @@ def accept(kind: Kind, document: Document, rules: Iterable[Rule]) -> Document:
     if not is_valid(kind, document.value):
         findings.problems += explain(kind, document) or (Problem("does not match its schema", document.path),)
     refused = {_top_level(problem.field) for problem in findings.problems}
-    for rule in rules:
-        if refused.isdisjoint(rule.fields):
-            rule.check(findings, document.value)
+    with suppress(EnoughError):
+        for rule in rules:
+            if refused.isdisjoint(rule.fields):
+                rule.check(findings, document.value)
     if findings.problems:
         raise findings.refusal(kind)
     return document

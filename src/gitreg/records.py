@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["dataclass", "field", "replace"]
 
 _MISSING: Any = object()
+# To generate an __init__ takes as long as to fill forty instances by hand; of most classes a command makes fewer.
+_FEW = 30
 
 
 class _Default:
@@ -96,13 +98,42 @@ def _made(cls: type[Any], *, kw_only: bool, order: bool) -> type[Any]:
 
 
 def _init_later(made: Any, names: Sequence[str], *, kw_only: bool) -> Callable[..., None]:  # noqa: ANN401 - a class
-    """Give an __init__ that generates the real one, puts it in its own place, and calls it."""
+    """Give an __init__ that serves a few instances; then it generates the real one, which takes its place."""
+    left = _FEW
 
     def __init__(self: object, *args: object, **kwargs: object) -> None:  # noqa: N807 - it becomes the method
-        made.__init__ = _generated(made, names, kw_only=kw_only)
-        made.__init__(self, *args, **kwargs)
+        nonlocal left
+        left -= 1
+        values = (
+            _values(made.__gitreg_defaults__, names, args, kwargs) if left >= 0 and not (args and kw_only) else None
+        )
+        if values is None:
+            made.__init__ = _generated(made, names, kw_only=kw_only)
+            made.__init__(self, *args, **kwargs)
+            return
+        for name, value in zip(names, values, strict=True):
+            object.__setattr__(self, name, value)
+        if hasattr(made, "__post_init__"):
+            made.__post_init__(self)
 
     return __init__
+
+
+def _values(
+    defaults: Mapping[str, _Default], names: Sequence[str], args: Sequence[object], kwargs: Mapping[str, object]
+) -> list[object] | None:
+    """Put what is given in the order of the fields; None where it does not fit, which the generated method words."""
+    left = dict(kwargs)
+    found = list(args)
+    for name in names[len(args) :]:
+        default = defaults.get(name)
+        if name in left:
+            found.append(left.pop(name))
+        elif default is None:
+            return None
+        else:
+            found.append(default.value if default.factory is None else default.factory())
+    return None if left or len(found) != len(names) else found
 
 
 def _generated(made: Any, names: Sequence[str], *, kw_only: bool) -> Callable[..., None]:  # noqa: ANN401 - a class

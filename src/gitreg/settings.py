@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from gitreg.parsing import Data, Findings
 
+SIGNATURE = "signature"
+SIGNED = "signed"
 STORE_SCHEMES = ("file", "s3", "gs", "az")
 
 
@@ -46,7 +48,8 @@ class Settings:
     """A registry's settings.
 
     `store` is a URI; a relative `file:` path counts from the git directory. `required` holds dotted fields of the
-    manifest. `formats` None allows all but pickles. `identity` is `signature` where the actor is who signed.
+    manifest. `formats` None allows all but pickles. `identity` is `signature` where the actor is who signed,
+    `deploy_tags` is `signed` where deploy tags need a signature.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Settings:
     required: tuple[str, ...] = ()
     formats: tuple[str, ...] | None = None
     identity: str | None = None
+    deploy_tags: str | None = None
 
     @classmethod
     def parse(cls, data: bytes, path: str | None = None) -> Self:
@@ -78,6 +82,7 @@ class Settings:
             required=tuple(data.get("required", ())),
             formats=tuple(formats) if formats is not None else None,
             identity=data.get("identity"),
+            deploy_tags=data.get("deploy_tags"),
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -93,12 +98,23 @@ class Settings:
                 "required": list(self.required),
                 "formats": list(self.formats) if self.formats is not None else None,
                 "identity": self.identity,
+                "deploy_tags": self.deploy_tags,
             }
         )
 
     def to_bytes(self) -> bytes:
         """Write the canonical file."""
         return dump(self.to_data())
+
+    @property
+    def by_signature(self) -> bool:
+        """Whether the actor of a commit is who signed it."""
+        return self.identity == SIGNATURE
+
+    @property
+    def signed_tags(self) -> bool:
+        """Whether deploy tags carry a signature."""
+        return self.deploy_tags == SIGNED
 
     def environment(self, name: str) -> EnvironmentRule | None:
         """Find the rule of an environment, or None."""

@@ -82,7 +82,13 @@ def test_a_range_is_judged_as_a_push_would_be(clone: Path, gitreg: Gitreg) -> No
     assert gitreg("check", "--base", "origin/main", "--no-store").code == 0
     result = gitreg("check", "--base", "origin/main", "--as", "mallory", "--no-store")
     assert result.code == 5
-    assert result.lines[0].startswith("[access-denied] deployments/prod/risk/fraud.yaml: mallory may not deploy")
+    assert result.lines[0].startswith("[actor-unknown] mallory is not named in access.yaml")
+
+
+def test_an_empty_name_is_refused_and_does_not_leave_the_access_rules_out(clone: Path, gitreg: Gitreg) -> None:
+    _commit(clone, _pointer("1.1.0"))
+    result = gitreg("check", "--base", "origin/main", "--as", "", "--no-store")
+    assert (result.code, result.out) == (2, "")
 
 
 def test_the_report_compares_with_what_is_deployed_now(clone: Path, gitreg: Gitreg, tmp_path: Path) -> None:
@@ -152,27 +158,105 @@ def test_annotations_cannot_be_broken_out_of() -> None:
     assert "100%25 ::error::evil" in lines[3]
 
 
+# What people push, as git lets it through: paths of any bytes but zero, messages that quote them.
+TEXTS = st.text(st.characters(exclude_characters="\0", codec=None), min_size=1)
+ANYTHING = st.lists(
+    st.builds(
+        Violation,
+        st.sampled_from(Code),
+        TEXTS,
+        remedy=st.none() | TEXTS,
+        commit=st.none() | st.just("ab" * 20),
+        path=st.none() | TEXTS,
+        line=st.none() | st.integers(1, 10**6),
+        field=st.none() | TEXTS,
+    ),
+    max_size=5,
+)
+COMMAND = re.compile(r"::error (?P<properties>[^:]*)::(?P<message>.*)")
+
+
+@given(ANYTHING)
+def test_nothing_that_was_pushed_becomes_a_workflow_command(violations: list[Violation]) -> None:
+    lines = verdict.github(violations).split("\n")
+    assert len(lines) == len(violations) + 1
+    for line, violation in zip(lines, violations, strict=False):
+        found = COMMAND.fullmatch(line)
+        assert found, line
+        properties = dict(each.partition("=")[::2] for each in found["properties"].split(","))
+        assert set(properties) <= {"file", "line", "title"}
+        assert properties["title"] == f"gitreg {violation.code}"
+        # Nothing in them is read twice: every per cent sign begins an escape of ours.
+        assert not re.search(r"%(?!25|0A|0D|3A|2C)", line)
+        assert line.isprintable()
+    assert re.fullmatch(r"accepted: no violations|refused: \d+ violations?", lines[-1])
+
+
 def test_sarif_names_rules_and_places() -> None:
     document = json.loads(verdict.sarif(VIOLATIONS))
-    assert document["version"] == "2.1.0"
     (run,) = document["runs"]
     rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
     assert rules == ["access-denied", "file-invalid", "file-mode"]
-    assert all(rules[result["ruleIndex"]] == result["ruleId"] for result in run["results"])
-    place = run["results"][0]["locations"][0]["physicalLocation"]
-    assert place == {"artifactLocation": {"uri": "models/risk/fraud/1.0.0.yaml"}, "region": {"startLine": 7}}
-    assert "locations" not in run["results"][1]
-    assert re.fullmatch(
-        r"[A-Za-z0-9_.~/%-]+", run["results"][3]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    places = [result["locations"][0]["physicalLocation"] for result in run["results"]]
+    assert places[0] == {"artifactLocation": {"uri": "models/risk/fraud/1.0.0.yaml"}, "region": {"startLine": 7}}
+    assert places[1] == {"artifactLocation": {"uri": "registry.yaml"}}
+
+
+@given(ANYTHING)
+def test_sarif_has_what_the_standard_asks_for(violations: list[Violation]) -> None:
+    """By hand after the schema of SARIF 2.1.0: required members, and no others than it knows."""
+    document = json.loads(verdict.sarif(violations))
+    assert document.keys() == {"$schema", "version", "runs"}
+    assert document["version"] == "2.1.0"
+    (run,) = document["runs"]
+    assert run.keys() == {"tool", "columnKind", "results"}
+    driver = run["tool"]["driver"]
+    assert driver.keys() == {"name", "version", "rules"}
+    ids = [rule["id"] for rule in driver["rules"]]
+    assert ids == sorted({str(violation.code) for violation in violations})
+    assert all(
+        rule.keys() == {"id", "shortDescription"} and rule["shortDescription"]["text"] for rule in driver["rules"]
     )
+    for result, violation in zip(run["results"], violations, strict=True):
+        assert result.keys() == {"ruleId", "ruleIndex", "level", "message", "partialFingerprints", "locations"}
+        assert ids[result["ruleIndex"]] == result["ruleId"] == str(violation.code)
+        assert (result["level"], result["message"].keys()) == ("error", {"text"})
+        (fingerprint,) = result["partialFingerprints"].values()
+        assert re.fullmatch(r"[0-9a-f]{64}", fingerprint)
+        (location,) = result["locations"]
+        place = location["physicalLocation"]
+        # A relative reference without a scheme, in the characters of RFC 3986.
+        assert re.fullmatch(r"(?:[A-Za-z0-9_.~/-]|%[0-9A-F]{2})+", place["artifactLocation"]["uri"])
+        assert place.get("region", {"startLine": 1})["startLine"] >= 1
 
 
-def test_gitlab_issues_have_fingerprints_of_their_own_that_outlive_a_moved_line() -> None:
+@given(ANYTHING)
+def test_gitlab_issues_have_what_a_code_quality_report_asks_for(violations: list[Violation]) -> None:
+    issues = json.loads(verdict.gitlab(violations))
+    assert len({issue["fingerprint"] for issue in issues}) == len(issues) == len(violations)
+    for issue, violation in zip(issues, violations, strict=True):
+        assert issue.keys() == {"description", "check_name", "fingerprint", "severity", "location"}
+        assert issue["check_name"] == str(violation.code)
+        assert issue["severity"] in {"info", "minor", "major", "critical", "blocker"}
+        assert issue["location"]["path"]
+        assert issue["location"]["lines"]["begin"] >= 1
+
+
+def test_fingerprints_outlive_a_moved_line() -> None:
+    moved = replace(VIOLATIONS[0], line=99, commit="cd" * 20)
     issues = json.loads(verdict.gitlab(VIOLATIONS))
-    assert len({issue["fingerprint"] for issue in issues}) == len(VIOLATIONS)
-    moved = replace(VIOLATIONS[0], line=99)
     assert json.loads(verdict.gitlab([moved]))[0]["fingerprint"] == issues[0]["fingerprint"]
     assert issues[0]["location"] == {"path": "models/risk/fraud/1.0.0.yaml", "lines": {"begin": 7}}
+    results = [json.loads(verdict.sarif([each]))["runs"][0]["results"][0] for each in (moved, VIOLATIONS[0])]
+    assert results[0]["partialFingerprints"] == results[1]["partialFingerprints"]
+
+
+@given(ANYTHING)
+def test_text_and_json_say_everything_a_line_each(violations: list[Violation]) -> None:
+    assert len(verdict.text(violations).split("\n")) == len(violations) + 1
+    told = json.loads(verdict.as_json(violations))
+    assert told["accepted"] is not bool(violations)
+    assert [each["code"] for each in told["violations"]] == [str(violation.code) for violation in violations]
 
 
 @given(st.text(st.characters(codec=None)))

@@ -88,14 +88,6 @@ def test_an_environment_follows_one_that_there_is() -> None:
     assert Judge().codes(start(), {"registry.yaml": broken.to_bytes()}) == [Code.FILE_INVALID]
 
 
-def test_signatures_as_identity_are_refused_while_nothing_enforces_them() -> None:
-    signed = replace(SETTINGS, identity="signature")
-
-    [found] = Judge().violations(start(), {"registry.yaml": signed.to_bytes()})
-
-    assert (found.code, found.field) == (Code.FILE_INVALID, "identity")
-
-
 def test_a_whole_state_is_judged_as_it_stands() -> None:
     state = start(version_file("1.1.0", lifecycle="archived"), pointer_file("1.1.0"))
 

@@ -180,6 +180,21 @@ def test_a_proposal_of_no_possible_user_is_no_proposal() -> None:
     assert codes(RefUpdate(ZERO, NEW, "refs/heads/proposals/Alice/x"), None) == [Code.REF_UNKNOWN]
 
 
+@pytest.mark.parametrize(
+    "name", ["-x", "a/-x", "--exec=x", "$(id)", "`id`", "a;b", "a|b", "a&b", "a>b", "a'b", 'a"b', "a!b", "{a}", "x" * 201]
+)
+def test_a_proposal_s_name_is_nothing_that_a_shell_an_option_parser_or_a_file_system_misreads(name: str) -> None:
+    ref = f"refs/heads/proposals/alice/{name}"
+
+    assert codes(RefUpdate(ZERO, NEW, ref), None) == [Code.REF_UNKNOWN]
+    assert codes(RefUpdate(OLD, ZERO, ref)) == []
+
+
+@pytest.mark.parametrize("name", ["fix", "fix/1.2.0-rc.1", "a@b", "a+b=c,d#1%", "x" * 200, "HEAD", "a-"])
+def test_a_proposal_may_be_called_anything_else(name: str) -> None:
+    assert codes(RefUpdate(ZERO, NEW, f"refs/heads/proposals/alice/{name}"), None) == []
+
+
 # Deploy tags
 
 

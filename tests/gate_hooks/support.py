@@ -101,9 +101,8 @@ class Server:
         return Pushed(done.returncode == 0, done.stderr)
 
     def log(self) -> list[dict[str, Any]]:
-        """Read the audit log."""
-        path = audit.audit_path(self.path)
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        """Read the audit log, without the entry that began it."""
+        return [json.loads(line) for line in audit.audit_path(self.path).read_text().splitlines()][1:]
 
     def move(self, ref: str, new: Oid) -> None:
         """Move a ref on the server past its hooks."""

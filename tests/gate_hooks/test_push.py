@@ -428,7 +428,8 @@ def test_a_hook_whose_interpreter_is_gone_refuses(server: Server) -> None:
 
 
 def test_a_log_that_cannot_be_written_refuses(server: Server) -> None:
-    (server.path / "gitreg" / "audit.jsonl").mkdir(parents=True)
+    (server.path / "gitreg" / "audit.jsonl").unlink()
+    (server.path / "gitreg" / "audit.jsonl").mkdir()
 
     pushed = server.push("alice", version_file("1.1.0"))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from datetime import timedelta
 
 import pytest
@@ -95,6 +96,29 @@ def test_a_commit_says_how_its_message_is_encoded() -> None:
 def test_a_malformed_commit_is_named(headers: tuple[bytes, ...]) -> None:
     with pytest.raises(IntegrityError, match=r"commit f+ is malformed"):
         parse_commit("f" * 40, _commit(*headers))
+
+
+@pytest.mark.parametrize("between", [(), (b"encoding UTF-8",), (b"gpgsig x\n y",)])
+def test_a_parent_behind_the_committer_is_none_as_it_is_none_to_git(between: tuple[bytes, ...]) -> None:
+    data = _commit(b"tree " + OID, b"author " + WHO, b"committer " + WHO, *between, b"parent " + OID)
+    assert parse_commit("2" * 40, data).parents == ()
+
+
+def test_a_parent_ahead_of_the_tree_makes_no_commit() -> None:
+    data = _commit(b"parent " + OID, b"tree " + OID, b"author " + WHO, b"committer " + WHO)
+    with pytest.raises(IntegrityError, match="begins with its tree"):
+        parse_commit("2" * 40, data)
+
+
+def test_a_commit_of_a_megabyte_is_read_in_no_time() -> None:
+    """Each of these took seconds to minutes, growing with the square of the length."""
+    head = (b"tree " + OID, b"author " + WHO, b"committer " + WHO)
+    half = b"a" * 400_000
+    started = time.process_time()
+    parse_commit("2" * 40, _commit(*head, b"gpgsig x" + b"\n " * 500_000))
+    parse_commit("2" * 40, _commit(*head, b"encoding punycode", message=half + b"-" + half))
+    trailers_of("x\n\nReason: a\n" + " b\n" * 300_000)
+    assert time.process_time() - started < 3
 
 
 def test_a_tag_without_a_tagger_is_read() -> None:

@@ -22,7 +22,12 @@ _FORMATS = ("text", "json", "github", "sarif", "gitlab")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--base", metavar="COMMIT", help="Judge the commits after this one, as a push onto it would be.")
 @click.option("--head", metavar="COMMIT", help="Up to this one; default: HEAD.")
-@click.option("--as", "user", metavar="USER", help="Who would push; left out, the access rules are left out.")
+@click.option(
+    "--as",
+    "user",
+    metavar="USER",
+    help="Who would push; left out, who signed, or nobody: then the access rules are left out.",
+)
 @click.option("--no-store", is_flag=True, help="Take it that the object store has every blob.")
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True, help="How to write the verdict."

@@ -22,8 +22,8 @@ _WRONG = 6  # IntegrityError's
 def doctor(session: Session, fix: bool) -> None:
     """Find out whether hooks and settings are in force.
 
-    Missing, emptied, altered or bypassed hooks, and settings of git's that a registry needs. Exits with 6 where
-    something is wrong.
+    Missing, emptied, altered or bypassed hooks, settings of git's that a registry needs, and whatever else would let a
+    push past the gate. Exits with 6 where something is wrong.
     """
     with session.registry() as registry:
         if fix:
@@ -37,5 +37,10 @@ def doctor(session: Session, fix: bool) -> None:
 
 
 def _render(screen: Screen, findings: Sequence[Finding]) -> None:
-    rows = [("ok" if each.fine else "wrong", each.subject, each.message, each.remedy) for each in findings]
+    rows = [(_state(each), each.subject, each.message, each.remedy) for each in findings]
     screen.table(("STATE", "SUBJECT", "FOUND", "REMEDY"), rows)
+
+
+def _state(finding: Finding) -> str:
+    """Say in a word how it stands; what is fine and has a remedy all the same is to be known."""
+    return "wrong" if not finding.fine else "note" if finding.remedy else "ok"

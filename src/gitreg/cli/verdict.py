@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gitreg.gate import Violation
 
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+# Forges show a finding at a file or not at all: what is about no file stands at the one that says what a registry is.
+_NO_FILE = "registry.yaml"
 
 
 def text(violations: Sequence[Violation]) -> str:
@@ -89,21 +91,23 @@ def sarif(violations: Sequence[Violation]) -> str:
 
 
 def _sarif_result(violation: Violation, codes: Sequence[str]) -> dict[str, object]:
-    result: dict[str, object] = {
+    return {
         "ruleId": str(violation.code),
         "ruleIndex": codes.index(str(violation.code)),
         "level": "error",
         "message": {"text": _explained(violation)},
         "partialFingerprints": {"gitreg/v1": _fingerprint(violation)},
+        "locations": [{"physicalLocation": _sarif_place(violation)}],
     }
-    if violation.path:
-        from urllib.parse import quote
 
-        place: dict[str, object] = {"artifactLocation": {"uri": quote(violation.path, errors="replace")}}
-        if violation.line:
-            place["region"] = {"startLine": violation.line}
-        result["locations"] = [{"physicalLocation": place}]
-    return result
+
+def _sarif_place(violation: Violation) -> dict[str, object]:
+    from urllib.parse import quote
+
+    place: dict[str, object] = {"artifactLocation": {"uri": quote(violation.path or _NO_FILE, errors="replace")}}
+    if violation.line:
+        place["region"] = {"startLine": violation.line}
+    return place
 
 
 def gitlab(violations: Sequence[Violation]) -> str:
@@ -123,7 +127,7 @@ def _issue(violation: Violation, seen: dict[str, int]) -> dict[str, object]:
         "check_name": str(violation.code),
         "fingerprint": fingerprint,
         "severity": "blocker",
-        "location": {"path": clean(violation.path or "registry.yaml"), "lines": {"begin": violation.line or 1}},
+        "location": {"path": clean(violation.path or _NO_FILE), "lines": {"begin": violation.line or 1}},
     }
 
 

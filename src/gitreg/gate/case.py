@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gitreg.changes import PathEdit, State
     from gitreg.deployment import Deployment
     from gitreg.digest import Digest
+    from gitreg.keys import AllowedSigners
     from gitreg.names import EnvironmentName, ModelName, Version
     from gitreg.settings import Settings
 
@@ -41,20 +42,25 @@ class Facts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one push may bring."""
+    """How much one push may bring; `push_bytes` are those of all governed files that it changes, before and after."""
 
     paths: int = 10_000
     file_bytes: int = 1 << 20
+    push_bytes: int = 32 << 20
     depth: int = 16
     commits: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules from before the push: who may do what, what the registry demands."""
+    """The rules from before the push: who may do what, what the registry demands, whose keys sign.
+
+    `signers` is None where the settings ask for no signatures.
+    """
 
     access: Access
     settings: Settings
+    signers: AllowedSigners | None = None
 
 
 @dataclass(frozen=True, slots=True)

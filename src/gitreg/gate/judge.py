@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitreg.access import Access, Action, effective_admins, known_users, may
+from gitreg.access import Access, Action, effective_admins, may, who_may
 from gitreg.changes import Change, Difference, Event, difference
 from gitreg.errors import InvalidError, Problem
 from gitreg.gate.case import Case, Commit, Facts, Limits, Policy
+from gitreg.gate.collisions import judge_collisions
 from gitreg.gate.rules import settings_fit, violations_of
 from gitreg.gate.violation import Code, Violation, of_problem
 from gitreg.layout import ACCESS, GOVERNED, KEYS, SETTINGS
@@ -39,7 +40,7 @@ def judge(  # noqa: PLR0913 - DESIGN's four, and two switches
     `who` is the actor, as the server knows it. None leaves the access rules out: for a checkout that nobody pushes.
     Every violation carries the commit's id.
     """
-    found = list(judge_paths(commit.edits, limits or Limits()))
+    found = [*judge_paths(commit.edits, limits or Limits()), *judge_collisions(commit.edits, commit.after)]
     blocked = {violation.path for violation in found}
     difference_ = difference((edit for edit in commit.edits if edit.path not in blocked), commit.before, commit.after)
     found += [of_problem(problem) for problem in difference_.problems]
@@ -140,11 +141,12 @@ def _access(case: Case, who: UserName, found: Difference, *, empty: bool) -> Ite
         if not decision.allowed:
             yield Violation(Code.ACCESS_DENIED, f"{who} may not push an empty commit", "leave the empty commit out")
     # What could not be parsed is refused anyway; who may do it shows once it is valid.
+    asked: dict[tuple[object, ...], str] = {}
     for change in found.changes:
-        yield from _access_of(case, who, change)
+        yield from _access_of(case, who, change, asked)
 
 
-def _access_of(case: Case, who: UserName, change: Change) -> Iterator[Violation]:
+def _access_of(case: Case, who: UserName, change: Change, asked: dict[tuple[object, ...], str]) -> Iterator[Violation]:
     where = change.place
     actions = change.actions
     if case.restores(change) and Action.ROLLBACK not in actions:
@@ -157,7 +159,7 @@ def _access_of(case: Case, who: UserName, change: Change) -> Iterator[Violation]
         yield Violation(
             Code.ACCESS_DENIED,
             f"{who} may not {what}{target}: {decision.reason}",
-            _who_may(access, actions, change),
+            _who_may(access, actions, change, asked),
             path=where.path,
         )
     if change.event is Event.APPROVAL and where.user != who:
@@ -169,15 +171,18 @@ def _access_of(case: Case, who: UserName, change: Change) -> Iterator[Violation]
         )
 
 
-def _who_may(access: Access, actions: Sequence[Action], change: Change) -> str:
+def _who_may(access: Access, actions: Sequence[Action], change: Change, asked: dict[tuple[object, ...], str]) -> str:
+    """Name who may, once for each thing denied, and for the first few alone: nobody reads a thousand."""
     where = change.place
-    able = [
-        user
-        for user in sorted(known_users(access))
-        if any(may(access, user, action, where.model, where.environment).allowed for action in actions)
-    ]
-    shown = ", ".join(able[:5]) + (" …" if len(able) > len("12345") else "")
-    return f"may: {shown}" if able else "nobody may; ask an admin for a grant"
+    key = (*actions, where.model, where.environment)
+    if key not in asked and len(asked) < _ASKED:
+        able = sorted({user for action in actions for user in who_may(access, action, where.model, where.environment)})
+        shown = ", ".join(able[:5]) + (" …" if len(able) > len("12345") else "")
+        asked[key] = f"may: {shown}" if able else "nobody may; ask an admin for a grant"
+    return asked.get(key, "`gitreg access explain` names the rules")
+
+
+_ASKED = 20
 
 
 def _one_pointer(case: Case) -> Iterator[Violation]:
@@ -193,11 +198,18 @@ def _one_pointer(case: Case) -> Iterator[Violation]:
 
 
 def _policy_stays(case: Case) -> Iterator[Violation]:
+    if any(change.event in _RULES_OF_KEYS for change in case.changes):
+        from gitreg.gate.signing import keys_stay  # most pushes change no rules
+
+        yield from keys_stay(case)
     for change in case.changes:
         if change.event is Event.ACCESS:
             yield from _parsed_policy(case, ACCESS, Access)
         elif change.event is Event.SETTINGS:
             yield from _parsed_policy(case, SETTINGS, Settings)
+
+
+_RULES_OF_KEYS = frozenset({Event.ACCESS, Event.SETTINGS, Event.KEYS})
 
 
 def _parsed_policy(case: Case, path: str, kind: type[Access | Settings]) -> Iterator[Violation]:

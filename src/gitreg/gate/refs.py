@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64}) ([0-9a-f]{40}|[0-9a-f]{64}) (refs/[!-~]{1,1019})", re.ASCII)
 # What git-check-ref-format(1) rules out in printable ASCII.
 _NO_REF = re.compile(r"[~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|\Z)|[./]\Z")
+# What a proposal may be called: nothing that a shell, an option parser or a file system takes for something else.
+_PROPOSAL_PART = re.compile(r"(?!-)[A-Za-z0-9._@+=,#%-]{1,200}", re.ASCII)
 MAX_UPDATES = 1000
 
 
@@ -64,13 +66,14 @@ def parse_updates(data: bytes) -> tuple[list[RefUpdate], list[Violation]]:
 def judge_refs(
     updates: Sequence[RefUpdate],
     current: Mapping[str, str | None],
-    who: UserName,
+    who: UserName | None,
     known: frozenset[str],
     *,
     server_marks: bool,
 ) -> list[Violation]:
     """Judge which refs a push may touch at all.
 
+    `who` is None where the server names nobody and signatures are the identity: whose a proposal is shows by its tip.
     `current` gives the value that each ref has now; `known` are the users that the access rules name;
     `server_marks` says that the server alone writes deploy tags.
     """
@@ -79,7 +82,7 @@ def judge_refs(
         for ref, times in Counter(update.ref for update in updates).items()
         if times > 1
     ]
-    if str(who) not in known:
+    if who is not None and str(who) not in known:
         violations.append(
             Violation(
                 Code.ACTOR_UNKNOWN,
@@ -92,7 +95,7 @@ def judge_refs(
     return violations
 
 
-def _judge_ref(update: RefUpdate, now: str | None, who: UserName, *, server_marks: bool) -> Iterator[Violation]:
+def _judge_ref(update: RefUpdate, now: str | None, who: UserName | None, *, server_marks: bool) -> Iterator[Violation]:
     ref = update.ref
     if ref == MAIN:
         if update.deletes:
@@ -109,7 +112,7 @@ def _judge_ref(update: RefUpdate, now: str | None, who: UserName, *, server_mark
         yield Violation(
             Code.REF_UNKNOWN,
             f"{ref} is not a ref of a registry",
-            f"push to main or to proposals/{who}/<anything>",
+            f"push to main or to proposals/{who or '<you>'}/<anything>",
         )
 
 
@@ -117,13 +120,25 @@ def _stale(update: RefUpdate) -> Violation:
     return Violation(Code.REF_STALE, f"{update.ref} has moved on", "fetch, rebuild on the new tip, push again")
 
 
-def _judge_proposal(update: RefUpdate, who: UserName) -> Iterator[Violation]:
+def _judge_proposal(update: RefUpdate, who: UserName | None) -> Iterator[Violation]:
     try:
         owner = proposal_user(update.ref)
     except InvalidError as error:
         yield Violation(Code.REF_UNKNOWN, str(error))
         return
-    if owner != who:
+    parts = update.ref.removeprefix(PROPOSALS).split("/")
+    # One that is there may always be deleted by its owner, whatever let it in.
+    if not update.deletes and not all(map(_PROPOSAL_PART.fullmatch, parts)):
+        yield Violation(
+            Code.REF_UNKNOWN,
+            f"{update.ref[:200]!r} is no name for a proposal",
+            "use letters, digits and . _ @ + = , # % -, at most 200 between slashes, and no - at the beginning",
+        )
+    if who is None:
+        if update.deletes:
+            message = f"{update.ref}: nobody signs a deletion, so nobody can tell whether {owner} wants it"
+            yield Violation(Code.PROPOSAL_FOREIGN, message, "leave it, or ask the server's owner to delete it")
+    elif owner != who:
         yield Violation(
             Code.PROPOSAL_FOREIGN,
             f"{update.ref} is {owner}'s, and {who} pushes",

@@ -56,14 +56,6 @@ def settings_fit(case: Case, settings: Settings) -> Iterator[Violation]:
                     path=SETTINGS,
                     field="environments",
                 )
-    if settings.identity is not None:
-        yield Violation(
-            Code.FILE_INVALID,
-            f"identity: {settings.identity} is not enforced by this release, which would lock everybody out",
-            "leave it out; gitreg.identity in the server's configuration says who pushes",
-            path=SETTINGS,
-            field="identity",
-        )
     added = names - {str(rule.name) for rule in case.policy.settings.environments}
     yield from _aliases_of_that_name(case.after, added) if case.transition else ()
 

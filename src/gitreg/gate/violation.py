@@ -30,6 +30,8 @@ class Code(StrEnum):
     TAG_WRONG = "tag-wrong"
     TOO_MANY_PATHS = "too-many-paths"
     TREE_MALFORMED = "tree-malformed"
+    COMMIT_MALFORMED = "commit-malformed"
+    OBJECT_UNREADABLE = "object-unreadable"
     FILE_TOO_LARGE = "file-too-large"
     FILE_MODE = "file-mode"
     FILE_INVALID = "file-invalid"
@@ -62,11 +64,24 @@ class Code(StrEnum):
     APPROVAL_STALE = "approval-stale"
     ACCESS_DENIED = "access-denied"
     ACTOR_UNKNOWN = "actor-unknown"
+    SIGNATURE_MISSING = "signature-missing"
+    SIGNATURE_INVALID = "signature-invalid"
+    SIGNATURE_FOREIGN = "signature-foreign"
+    REFUSED_BY_GIT = "refused-by-git"
     INTERNAL = "internal"
 
 
 _DENIED = frozenset(
-    {Code.ACCESS_DENIED, Code.ACTOR_UNKNOWN, Code.PROPOSAL_FOREIGN, Code.APPROVAL_FOREIGN, Code.TAG_BY_SERVER}
+    {
+        Code.ACCESS_DENIED,
+        Code.ACTOR_UNKNOWN,
+        Code.PROPOSAL_FOREIGN,
+        Code.APPROVAL_FOREIGN,
+        Code.TAG_BY_SERVER,
+        Code.SIGNATURE_MISSING,
+        Code.SIGNATURE_INVALID,
+        Code.SIGNATURE_FOREIGN,
+    }
 )
 _CONFLICT = frozenset({Code.REF_STALE, Code.VERSION_IN_USE, Code.VERSION_IMMUTABLE, Code.TOMBSTONE})
 _UNAVAILABLE = frozenset({Code.STORE_UNAVAILABLE, Code.INTERNAL})

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from gitreg.access import known_users
 from gitreg.config import local_git_dir
 from gitreg.errors import InvalidError, NotFoundError
-from gitreg.gate import Code, Commit, Limits, Policy, Violation, judge, judge_mixture
+from gitreg.gate import Code, Commit, Limits, Policy, RefUpdate, Violation, judge, judge_mixture, judge_refs
 from gitreg.gate.violation import of_problem
 from gitreg.gate_hooks.facts import RepositoryFacts, no_store, sizes
-from gitreg.gate_hooks.push import Desk, judge_range
+from gitreg.gate_hooks.push import Desk, judge_range, policy_of
 from gitreg.git import Repository, changed_paths, scratch
 from gitreg.git.lookup import commit_of, empty_tree
+from gitreg.layout import MAIN
 from gitreg.reader import Snapshot
 from gitreg.reader.history import edits_of
 
@@ -36,13 +38,21 @@ def check_range(  # noqa: PLR0913 - a range, an actor, and two switches
 ) -> list[Violation]:
     """Judge `base..head` as a push of `head` onto a main at `base` would be.
 
-    `store_base` is the git directory from which a relative store counts; None where it is on another machine.
+    Without `who` it is who signed each commit, where signatures are the identity; elsewhere the access rules are left
+    out. `store_base` is the git directory from which a relative store counts; None where it is on another machine.
     """
     base_oid, head_oid = (_commit(repository, rev) for rev in (base, head))
     if base_oid == head_oid:
         return []
     snapshot = Snapshot(repository, base_oid)
-    policy = Policy(snapshot.access, snapshot.settings)
+    policy, problems = policy_of(snapshot)
+    if problems:
+        return problems
+    # As the hook does: who is not known is told so, and nothing else.
+    update = RefUpdate(base_oid, head_oid, MAIN)
+    found = judge_refs([update], {MAIN: base_oid}, who, known_users(policy.access), server_marks=False)
+    if found:
+        return found
     blob_size = sizes(snapshot, store_base) if use_store else no_store("it is left out of this check")
     found = judge_range(Desk(repository, blob_size, server_marks=False), base_oid, head_oid, policy, who)
     return found if use_store else _without_store(found)

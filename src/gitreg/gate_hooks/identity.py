@@ -18,7 +18,9 @@ CONFIG = "gitreg.identity"
 ACCOUNT = "account"
 # Who sets each: gitolite, a web server before git-http-backend, Gitea and Forgejo, GitLab, gitreg's own ssh shell.
 VARIABLES = ("GL_USER", "REMOTE_USER", "GITEA_PUSHER_NAME", "GL_USERNAME", "GITREG_USER")
-SOURCES = (*VARIABLES, ACCOUNT)
+# The server names nobody: who signed is the actor, where registry.yaml says so.
+SIGNATURE = "signature"
+SOURCES = (*VARIABLES, ACCOUNT, SIGNATURE)
 
 
 def check_source(source: str) -> str:
@@ -32,15 +34,15 @@ def check_source(source: str) -> str:
     )
 
 
-def actor(repository: Repository, environ: Mapping[str, str]) -> UserName:
-    """Name the actor; DeniedError where the server does not say who it is."""
+def actor(repository: Repository, environ: Mapping[str, str]) -> UserName | None:
+    """Name the actor; None where signatures tell it, DeniedError where the server does not say who it is."""
     source = repository.config(CONFIG)
     if source is None:
         raise DeniedError(
             f"{CONFIG} is not set, so nobody can be told apart",
             hint=f"git config {CONFIG} SOURCE, with SOURCE one of {', '.join(SOURCES)}",
         )
-    return actor_by(check_source(source), environ)
+    return None if check_source(source) == SIGNATURE else actor_by(source, environ)
 
 
 def actor_by(source: str, environ: Mapping[str, str]) -> UserName:

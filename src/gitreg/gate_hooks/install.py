@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from typing import TYPE_CHECKING
 
 from gitreg.errors import ConflictError, InvalidError
 from gitreg.gate_hooks import identity
-from gitreg.records import dataclass
+from gitreg.gate_hooks.configuration import SERVER_CONFIG, configure_server, examine_config, server_config
+from gitreg.gate_hooks.finding import Finding, note, wrong
 from gitreg.resources import resource
 
 if TYPE_CHECKING:
@@ -18,46 +20,51 @@ if TYPE_CHECKING:
 
     from gitreg.git import Repository
 
+__all__ = [
+    "CLONE_HOOKS",
+    "SERVER_CONFIG",
+    "SERVER_HOOKS",
+    "Finding",
+    "absolute",
+    "configure_server",
+    "examine",
+    "hook_text",
+    "hooks_of",
+    "in_force",
+    "install",
+    "is_registry",
+    "server_config",
+]
+
 SERVER_HOOKS = ("pre-receive", "post-receive")
 CLONE_HOOKS = ("pre-commit", "pre-push")
 _MARK = b"gitreg.gate_hooks.hook"
 _PLACEHOLDER = b"@PYTHON@"
 
-# What a registry's repository needs besides the hooks.
-SERVER_CONFIG = {
-    # Git checks what was pushed in a quarantine whose alternate is the registry itself, and would read every tag of it.
-    "core.alternateRefsPrefixes": "refs/heads/",
-    "receive.fsckObjects": "true",
-    "receive.denyDeletes": "false",
-    "receive.denyNonFastForwards": "false",
-    "receive.autogc": "false",
-    "receive.hideRefs": "refs/tags/deploy",
-    "receive.maxInputSize": "104857600",
-    "core.logAllRefUpdates": "true",
-}
+# Git asks these too, where they are there. None of them makes good what the gate has refused.
+_OTHER_HOOKS = ("update", "post-update", "reference-transaction", "proc-receive", "push-to-checkout")
+# How Gitea and Forgejo hand a hook on to the files in a folder beside it.
+_DELEGATES = re.compile(rb"hooks/(?:\$\{?hookname\}?|(?:pre|post)-receive)\.d\b")
+_DELEGATE = "gitreg"
+_FIX = "run `gitreg doctor --fix`"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that `gitreg doctor` has to say; `fine` is false where something must be done."""
-
-    fine: bool
-    subject: str
-    message: str
-    remedy: str | None = None
-
-
-def _wrong(subject: str, message: str, remedy: str) -> Finding:
-    return Finding(fine=False, subject=subject, message=message, remedy=remedy)
+def absolute(interpreter: str) -> str:
+    """Check that a Python is named by its whole path; InvalidError where it is not."""
+    if not interpreter or not os.path.isabs(interpreter):  # noqa: PTH117 - a text from sys
+        raise InvalidError(f"the interpreter {interpreter!r} has no absolute path", hint="run gitreg from its venv")
+    return interpreter
 
 
 def hook_text(name: str, interpreter: str | None = None) -> bytes:
     """Give a hook's script with the absolute interpreter that it runs."""
-    interpreter = interpreter or sys.executable
-    if not interpreter or not os.path.isabs(interpreter):  # noqa: PTH117 - a text from sys
-        raise InvalidError(f"the interpreter {interpreter!r} has no absolute path", hint="run gitreg from its venv")
     quoted = (
-        interpreter.encode().replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"$", b"\\$").replace(b"`", b"\\`")
+        absolute(interpreter or sys.executable)
+        .encode()
+        .replace(b"\\", b"\\\\")
+        .replace(b'"', b'\\"')
+        .replace(b"$", b"\\$")
+        .replace(b"`", b"\\`")
     )
     return (resource("hooks") / name).read_bytes().replace(_PLACEHOLDER, quoted)
 
@@ -68,19 +75,27 @@ def _is_foreign(path: Path) -> bool:
     return bool(data.strip()) and _MARK not in data
 
 
+def _place(folder: Path, name: str) -> Path:
+    """Name the file of a hook: git's own, or one that the git server's hook hands everything on to."""
+    path = folder / name
+    data = path.read_bytes() if path.exists() else b""
+    delegates = _MARK not in data and _DELEGATES.search(data) is not None
+    return folder / f"{name}.d" / _DELEGATE if delegates else path
+
+
 def install(repository: Repository, names: tuple[str, ...]) -> list[Path]:
     """Install hooks into the repository's own hooks folder; ConflictError rather than over a foreign hook."""
     folder = repository.common_dir / "hooks"
-    foreign = [name for name in names if _is_foreign(folder / name)]
+    places = {name: _place(folder, name) for name in names}
+    foreign = [name for name, path in places.items() if _is_foreign(path)]
     if foreign:
         raise ConflictError(
             f"{folder} has a {' and a '.join(foreign)} hook of another origin",
             hint="call gitreg's hook from it, or move it away; nothing was changed",
         )
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name in names:
-        path = folder / name
+    for name, path in places.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{name}.new"
         temporary.write_bytes(hook_text(name))
         temporary.chmod(0o755)
@@ -101,79 +116,94 @@ def is_registry(repository: Repository) -> bool:
     return repository.is_bare or repository.config(identity.CONFIG) is not None
 
 
-def server_config(repository: Repository) -> dict[str, str | None]:
-    """Give what receive-pack is to be told; None for a key that may not be there.
-
-    Deploy tags that clients write cannot be hidden from pushes.
-    """
-    from gitreg.gate_hooks.marks import server_marks
-
-    return {**SERVER_CONFIG, **({} if server_marks(repository) else {"receive.hideRefs": None})}
-
-
-def configure_server(repository: Repository) -> None:
-    """Set what receive-pack needs to be told in a registry's repository."""
-    for key, value in server_config(repository).items():
-        if value is not None:
-            repository.run(["config", "--replace-all", key, value])
-        elif repository.config(key) is not None:
-            repository.run(["config", "--unset-all", key], codes=(0, 5))
-    if repository.is_bare:
-        # Said here, so that no pusher's own configuration leads elsewhere; a bare repository's hooks run in its folder.
-        repository.run(["config", "--replace-all", "core.hooksPath", "hooks"])
-
-
 def _runs_own_hooks(repository: Repository) -> bool:
     return repository.hooks_path.resolve() == (repository.common_dir / "hooks").resolve()
 
 
 def examine(repository: Repository) -> Iterator[Finding]:
-    """Find hooks that are missing, not executable, emptied, altered or bypassed, and configuration that drifted."""
+    """Find hooks that are missing, not executable, emptied, altered or bypassed, and whatever else drifted."""
     own = repository.common_dir / "hooks"
     if not _runs_own_hooks(repository):
-        yield _wrong(
+        yield wrong(
             "core.hooksPath",
             f"git runs hooks from {repository.hooks_path}, not from {own}: gitreg's are bypassed",
-            "run `gitreg doctor --fix`"
+            _FIX
             if repository.is_bare
             else "git config --unset core.hooksPath (look in the system's and the user's configuration as well)",
+            opens=True,
         )
     for name in hooks_of(repository):
-        yield _examine_hook(own / name)
+        yield _examine_hook(_place(own, name), name)
     if is_registry(repository):
-        yield from _examine_config(repository)
+        yield from _examine_others(own)
+        yield from examine_config(repository)
+        yield from _examine_identity(repository)
+        yield from _examine_files(repository)
 
 
-def _examine_config(repository: Repository) -> Iterator[Finding]:
-    for key, wanted in server_config(repository).items():
-        found = repository.config(key)
-        if found != wanted:
-            remedy = f"git config {key} {wanted}" if wanted else f"git config --unset-all {key}"
-            yield _wrong(key, f"found {found or 'nothing'}, want {wanted or 'nothing'}", remedy)
+def _examine_others(folder: Path) -> Iterator[Finding]:
+    if folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH:
+        yield wrong("hooks", f"anybody may write into {folder}", f"chmod o-w {folder}", opens=True)
+    for name in _OTHER_HOOKS:
+        if os.access(folder / name, os.X_OK):
+            message = f"{folder / name} runs on each push as well; gitreg does not know what it does"
+            yield note(name, message, "keep it if you put it there, or your git server did")
+
+
+def _examine_identity(repository: Repository) -> Iterator[Finding]:
     source = repository.config(identity.CONFIG)
     if source not in identity.SOURCES:
         allowed = ", ".join(identity.SOURCES)
         message = f"found {source or 'nothing'}, so that no push is accepted; allowed: {allowed}"
-        yield _wrong(identity.CONFIG, message, f"git config {identity.CONFIG} SOURCE")
+        yield wrong(identity.CONFIG, message, f"git config {identity.CONFIG} SOURCE")
 
 
-def _examine_hook(path: Path) -> Finding:
-    again = "run `gitreg doctor --fix`"
+def _examine_files(repository: Repository) -> Iterator[Finding]:
+    """Find what makes git see another history than the one that was pushed."""
+    folder = repository.common_dir
+    if _has_text(folder / "info" / "grafts"):
+        yield wrong("info/grafts", "git is told other parents than the commits have", "take it away", opens=True)
+    if repository.is_shallow:
+        yield wrong("shallow", "the history is cut off", "git fetch --unshallow from a whole clone", opens=True)
+    replaced = repository.run(["for-each-ref", "--count=1", "--format=%(refname)", "refs/replace/"]).decode().strip()
+    if replaced:
+        yield wrong(
+            replaced, "an object stands in for another; gitreg does not follow it", "git replace --delete OBJECT"
+        )
+    for name in ("alternates", "http-alternates"):
+        if _has_text(folder / "objects" / "info" / name):
+            message = "objects lie in another repository: damage there, or a gc, is damage here"
+            yield wrong(f"objects/info/{name}", message, "git repack -a -d, then take the file away")
+
+
+def _has_text(path: Path) -> bool:
+    return path.is_file() and bool(path.read_bytes().strip())
+
+
+def _examine_hook(path: Path, name: str) -> Finding:
+    complaint, remedy = _complaint(path, name)
+    if complaint:
+        return wrong(name, complaint, remedy, opens=True)
+    return Finding(fine=True, subject=name, message=f"installed, runs {_interpreter(path.read_bytes())}")
+
+
+def _complaint(path: Path, name: str) -> tuple[str | None, str]:
+    """Say what is wrong with a hook, if something is, and what to do."""
     if not path.exists():
-        return _wrong(path.name, f"{path} is missing", again)
-    data = path.read_bytes()
-    if not data.strip():
-        return _wrong(path.name, f"{path} is empty: every push would pass", again)
-    if _MARK not in data:
-        return _wrong(path.name, f"{path} does not run gitreg", "call gitreg's hook from it, or move it away")
-    if not path.stat().st_mode & stat.S_IXUSR:
-        return _wrong(path.name, f"{path} is not executable, so git skips it", f"chmod +x {path}")
+        return f"{path} is missing", _FIX
+    data, mode = path.read_bytes(), path.stat().st_mode
     interpreter = _interpreter(data)
+    if not data.strip():
+        return f"{path} is empty: every push would pass", _FIX
+    if _MARK not in data:
+        return f"{path} does not run gitreg", "call gitreg's hook from it, or move it away"
+    if not mode & stat.S_IXUSR:
+        return f"{path} is not executable, so git skips it", f"chmod +x {path}"
+    if mode & stat.S_IWOTH:
+        return f"anybody may write to {path}", f"chmod o-w {path}"
     if interpreter is None or not os.access(interpreter, os.X_OK):
-        return _wrong(path.name, f"{path} runs {interpreter}, which does not exist", again)
-    if data != hook_text(path.name, interpreter):
-        return _wrong(path.name, f"{path} was altered", again)
-    return Finding(fine=True, subject=path.name, message=f"installed, runs {interpreter}")
+        return f"{path} runs {interpreter}, which does not exist", _FIX
+    return (f"{path} was altered" if data != hook_text(name, interpreter) else None), _FIX
 
 
 def _interpreter(data: bytes) -> str | None:

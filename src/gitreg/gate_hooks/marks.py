@@ -14,8 +14,8 @@ from gitreg.git import Signature, refs, write_tag
 from gitreg.git import history as git_history
 from gitreg.git.lookup import kind_of
 from gitreg.git.values import is_oid
-from gitreg.layout import DEPLOY_TAGS, DEPLOYMENTS, MAIN, DeployTag, Kind, place
-from gitreg.reader import deployments
+from gitreg.layout import ALLOWED_SIGNERS, DEPLOY_TAGS, DEPLOYMENTS, MAIN, DeployTag, Kind, place
+from gitreg.reader import Snapshot, deployments
 from gitreg.reader.history import continued, marks_below
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gitreg.git import Repository
+    from gitreg.keys import AllowedSigners
     from gitreg.names import EnvironmentName, ModelName
     from gitreg.reader import DeploymentRecord
 
@@ -55,6 +56,8 @@ def implied_mark(
     if actor is None:
         later = git_history.first_parents(repository, tip, since=record.commit)
         actor = _actors(repository, [*later, record.commit]).get(record.commit)
+    if actor is None:
+        actor = _signers(repository, tip, [record.commit]).get(record.commit)
     head = audit.head(repository.git_dir)
     return DeployMark(tag, record.commit, trailers_of(record, actor=actor, audit_head=head))
 
@@ -130,20 +133,32 @@ def write_marks(repository: Repository, *, actor: str | None = None, tip: str | 
         records = unmarked(repository, tip, since)
         chain = list(git_history.first_parents(repository, tip, since=since)) if records else []
         actors = _actors(repository, chain)
+        actors |= _signers(repository, tip, [each.commit for each in records if each.commit not in actors])
         head = audit.head(repository.git_dir)
+        signers = _keys(repository, tip) if records else None
         written = [
-            _write(repository, record, trailers_of(record, actor=actors.get(record.commit, actor), audit_head=head))
+            _write(
+                repository,
+                record,
+                trailers_of(record, actor=actors.get(record.commit, actor), audit_head=head),
+                signers,
+            )
             for record in records
         ]
         _remember(memory, tip)
     return [ref for ref in written if ref]
 
 
-def _write(repository: Repository, record: DeploymentRecord, trailers: Mapping[str, str]) -> str | None:
+def _write(
+    repository: Repository, record: DeploymentRecord, trailers: Mapping[str, str], signers: AllowedSigners | None
+) -> str | None:
+    """Write one tag, signed where `signers` are given; None where another run was first."""
     tag = DeployTag(record.environment, record.model, record.number)
-    oid = write_tag(
-        repository, tag.name, record.commit, message_of(record, trailers), Signature.now("gitreg", "gitreg@localhost")
-    )
+    message, tagger = message_of(record, trailers), Signature.now("gitreg", "gitreg@localhost")
+    if signers is None:
+        oid = write_tag(repository, tag.name, record.commit, message, tagger)
+    else:
+        oid = _write_signed(repository, tag, record.commit, message, signers)
     try:
         refs.update(repository, tag.ref, oid, None)
     except ConflictError:
@@ -152,6 +167,45 @@ def _write(repository: Repository, record: DeploymentRecord, trailers: Mapping[s
         # Another run has just written it.
         return None
     return tag.ref
+
+
+def _write_signed(repository: Repository, tag: DeployTag, target: str, message: str, signers: AllowedSigners) -> str:
+    """Write a signed tag, and see that everybody will take its signature."""
+    from gitreg.gate.signing import Signing
+    from gitreg.gate_hooks.signers import judge_tag
+    from gitreg.git.signatures import write_signed_tag
+
+    tagger = Signature.now("gitreg", "gitreg@localhost")
+    oid = write_signed_tag(repository, tag.name, target, message, tagger)
+    users = frozenset(str(key.user) for key in signers.keys.values())
+    found = judge_tag(repository, oid, Signing(signers, users), tagger.time)
+    if found.violations:
+        raise InvalidError(
+            f"the signature of this machine's deploy tags does not count: {found.violations[0].message}",
+            hint=f"an admin lists the key of user.signingKey in {ALLOWED_SIGNERS}",
+        )
+    return oid
+
+
+def _keys(repository: Repository, tip: str) -> AllowedSigners | None:
+    """Give the keys that sign deploy tags; None where these need no signature."""
+    snapshot = Snapshot(repository, tip)
+    if not snapshot.settings.signed_tags:
+        return None
+    from gitreg.git.signatures import check_can_sign
+    from gitreg.keys import AllowedSigners
+
+    check_can_sign(repository)
+    return AllowedSigners.parse(snapshot.read(ALLOWED_SIGNERS) or b"", ALLOWED_SIGNERS)
+
+
+def _signers(repository: Repository, tip: str, commits: Sequence[str]) -> dict[str, str]:
+    """Tell who signed commits, where signatures are the identity."""
+    if not commits or not Snapshot(repository, tip).settings.by_signature:
+        return {}
+    from gitreg.gate_hooks.signers import signers_of
+
+    return signers_of(repository, commits)
 
 
 def _actors(repository: Repository, chain: Sequence[str]) -> dict[str, str]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from gitreg.git.commits import Draft, write_commit, write_commits, write_tag
 from gitreg.git.compare import PathChange, changed_paths
 from gitreg.git.environment import sealed_environment
-from gitreg.git.objects import Object, ObjectInfo, Objects
+from gitreg.git.objects import Objects
 from gitreg.git.refs import RefEdit, TagRef
 from gitreg.git.repository import Repository, global_config
 from gitreg.git.temporary import scratch
 from gitreg.git.trees import TreeEntry
-from gitreg.git.values import Commit, Oid, Signature, Tag
+from gitreg.git.values import Commit, Object, ObjectInfo, Oid, Signature, Tag
 
 __all__ = [
     "Commit",

@@ -86,6 +86,12 @@ def count_commits(repository: Repository, tip: Oid, since: Oid | None = None, *,
     return int(repository.run(["rev-list", "--count", *_limit(limit), *_range(tip, since), "--"]))
 
 
+def has_large_blob(repository: Repository, tip: Oid, since: Oid, limit: int) -> bool:
+    """Whether a blob of more than `limit` bytes can be reached from `tip` and not from `since`; reads none."""
+    args = ["rev-list", "--objects", f"--filter=blob:limit={limit + 1:d}", "--filter-print-omitted"]
+    return any(line.startswith(b"~") for line in repository.lines([*args, *_range(tip, since), "--"]))
+
+
 def merge_base(repository: Repository, one: Oid, other: Oid) -> Oid | None:
     """Give the best common ancestor of two commits; None where they have none."""
     output = repository.run(["merge-base", _oid(one), _oid(other)], codes=(0, 1))

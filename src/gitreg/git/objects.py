@@ -3,46 +3,35 @@
 from __future__ import annotations
 
 import threading
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from gitreg.errors import IntegrityError, InvalidError, NotFoundError, UnavailableError
+from gitreg.git.kept import MOST_BYTES, Bounded, Folders
 from gitreg.git.process import Answers, CutOffError, Drain, git_version, stop, useful_line
-from gitreg.git.trees import TreeEntry, lenient_entry_of, parse_tree, split
-from gitreg.git.values import Commit, Oid, Tag, is_oid, parse_commit, parse_tag
-from gitreg.records import dataclass
+from gitreg.git.trees import FOLDER_MODES, TreeEntry, lenient_entry_of, parse_tree
+from gitreg.git.values import Object, ObjectInfo, is_oid, parse_commit, parse_tag
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from gitreg.git.process import Runner
+    from gitreg.git.trees import RawEntry
+    from gitreg.git.values import Commit, Oid, Tag
 
 MAX_BLOB = 8 * 1024 * 1024
-MAX_TREE = 64 * 1024 * 1024
+MAX_TREE = 16 * 1024 * 1024
 MAX_COMMIT = 1024 * 1024
 _CHUNK = 512
 _PORTION = 8 * 1024 * 1024
+_MOST_INFOS = 20_000
+# What is read before it is asked for: small files, a mebibyte of them at once; folders of a usual size.
 _SMALL = 16 * 1024
+_AHEAD = 1024 * 1024
+_USUAL_TREE = 512 * 1024
 # Seconds without a byte from git: a partial clone may be fetching an object.
 _PATIENCE = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """What git knows of an object before its contents are read; the size is in bytes."""
-
-    oid: Oid
-    type: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Object:
-    """An object and its contents."""
-
-    oid: Oid
-    type: str
-    data: bytes
 
 
 class Objects:
@@ -52,7 +41,19 @@ class Objects:
     the ref that one names, where git's own guessing might find another.
     """
 
-    __slots__ = ("_answers", "_drain", "_infos", "_kept", "_lock", "_process", "_runner", "oid_bytes")
+    __slots__ = (
+        "_answers",
+        "_drain",
+        "_expected",
+        "_folders",
+        "_infos",
+        "_kept",
+        "_lock",
+        "_places",
+        "_process",
+        "_runner",
+        "oid_bytes",
+    )
 
     def __init__(self, runner: Runner, oid_bytes: int) -> None:
         self.oid_bytes = oid_bytes
@@ -61,9 +62,12 @@ class Objects:
         self._process: subprocess.Popen[bytes] | None = None
         self._drain: Drain | None = None
         self._answers: Answers | None = None
-        # What was read stays true: an expression begins with an object id. Both are emptied when they are full.
-        self._infos: dict[str, ObjectInfo] = {}
-        self._kept: dict[Oid, Object] = {}
+        # What was read stays true: an expression begins with an object id.
+        self._infos: Bounded[ObjectInfo] = Bounded(_MOST_INFOS, lambda _: 1)
+        self._kept: Bounded[Object] = Bounded(MOST_BYTES, lambda found: len(found.data))
+        self._folders = Folders(self._kept, oid_bytes)
+        self._expected: tuple[Oid, ...] = ()
+        self._places: dict[Oid, int] = {}
 
     def close(self) -> None:
         """End the process; the next question starts another."""
@@ -71,6 +75,7 @@ class Objects:
         self._process = self._drain = None
         self._infos.clear()
         self._kept.clear()
+        self._folders.clear()
         if process and drain:
             stop(process)
             drain.close()
@@ -92,36 +97,56 @@ class Objects:
             self.started()
 
     def prefetch(self, expressions: Iterable[str]) -> None:
-        """Read what will be asked for next in two round trips: ids, types, sizes, and what is small."""
-        wanted = [each for each in dict.fromkeys(expressions) if each not in self._infos][:_CHUNK]
-        infos = [info for info in self.infos(wanted) if info and info.size <= _SMALL and info.oid not in self._kept]
-        for part in _portions(infos):
-            self._kept |= {each.oid: each for each in self._contents(part)}
+        """Read what will be asked for next in two round trips: ids, types, sizes, and what is of a usual size."""
+        known = {info.oid: info for info in self.infos(list(dict.fromkeys(expressions))) if info}
+        infos = [info for info in known.values() if _is_usual(info) and info.oid not in self._kept]
+        for part in islice(_portions(infos), 1):
+            self._contents(part)
+
+    def expect(self, oids: Iterable[Oid]) -> None:
+        """Say which blobs will be asked for, in their order, so that one question brings the next small ones too."""
+        self._expected = tuple(dict.fromkeys(oids))
+        self._places = {oid: place for place, oid in enumerate(self._expected)}
+
+    def _with_next(self, info: ObjectInfo) -> list[ObjectInfo]:
+        """Give an object that is needed, and those expected after it."""
+        place = self._places.get(info.oid)
+        if place is None or info.size > _SMALL:
+            return [info]
+        found, total = [info], info.size
+        for oid in self._expected[place + 1 : place + _CHUNK]:
+            later = self._infos.get(oid)
+            if later is None or later.size > _SMALL or oid in self._kept:
+                continue
+            total += later.size
+            if total > _AHEAD:
+                break
+            found.append(later)
+        return found
 
     def _remember(self, expressions: Sequence[str], found: Sequence[ObjectInfo | None]) -> None:
-        if len(self._infos) > _CHUNK or len(self._kept) > _CHUNK:
-            self._infos.clear()
-            self._kept.clear()
         for expression, info in zip(expressions, found, strict=True):
             if info is not None:
-                self._infos[expression] = self._infos[info.oid] = info
+                self._infos.add(expression, info)
+                self._infos.add(info.oid, info)
 
     def _one(self, info: ObjectInfo) -> Object:
         found = self._kept.get(info.oid)
-        if found is None:
-            found = self._contents([info])[0]
-            if info.size <= _SMALL:
-                self._kept[info.oid] = found
-        return found
+        return self._contents(self._with_next(info))[0] if found is None else found
 
     def infos(self, expressions: Sequence[str]) -> list[ObjectInfo | None]:
         """Answer `info` for many objects, in their order, with few round trips."""
         for expression in expressions:
             _check_expression(expression)
-        found: list[ObjectInfo | None] = []
-        for start in range(0, len(expressions), _CHUNK):
-            found += self._ask(expressions[start : start + _CHUNK])
-        self._remember(expressions[:_CHUNK], found[:_CHUNK])
+        found = [self._infos.get(expression) for expression in expressions]
+        missing = [place for place, info in enumerate(found) if info is None]
+        for start in range(0, len(missing), _CHUNK):
+            part = missing[start : start + _CHUNK]
+            asked = [expressions[place] for place in part]
+            answers = self._ask(asked)
+            self._remember(asked, answers)
+            for place, info in zip(part, answers, strict=True):
+                found[place] = info
         return found
 
     def size(self, expression: str) -> int:
@@ -143,8 +168,10 @@ class Objects:
         """
         if not _is_plain(path):
             return None
-        expression = f"{rev}:{path}"
-        info = self.info(expression)
+        at = self._place(rev, path)
+        if at is None:
+            return None
+        info = self.info(at)
         if info is None:
             self._check_absent(rev, path)
             return None
@@ -153,6 +180,24 @@ class Objects:
         if info.size > limit:
             raise InvalidError(f"{path!r} has {info.size} bytes; at most {limit} are read")
         return self._one(info).data
+
+    def _place(self, rev: Oid, path: str) -> str | None:
+        """Find a path in the folders that were read: give its object id; None where it is not there.
+
+        Where one of them was not read, give the expression by which git finds it.
+        """
+        expression = f"{rev}:{path}"
+        top = self._infos.get(f"{rev}^{{tree}}")
+        oid, mode = (top.oid, FOLDER_MODES[0]) if top else (None, b"")
+        for name in path.encode("utf-8", "surrogateescape").split(b"/"):
+            named = self._folders.named(oid) if oid and mode in FOLDER_MODES else None
+            if named is None:
+                return expression
+            if name not in named:
+                return None
+            mode, _, raw_oid = named[name]
+            oid = raw_oid.hex()
+        return oid
 
     def entry(self, rev: Oid, path: str) -> TreeEntry | None:
         """Give the tree entry of a path in a commit or a tree, with its mode; None where there is none."""
@@ -173,7 +218,7 @@ class Objects:
         if info is None:
             raise IntegrityError(f"the tree of {folder!r} is missing or unreadable" if folder else f"no tree at {tree}")
         wanted = name.encode("utf-8", "surrogateescape")
-        raws = split(self._tree(info, folder), self.oid_bytes, folder)
+        raws = self.raws(info, folder)
         return next((lenient_entry_of(raw) for raw in raws if raw[1] == wanted), None)
 
     def entries(self, rev: Oid, folder: str = "") -> list[TreeEntry]:
@@ -192,6 +237,10 @@ class Objects:
         """Read the tree object of a commit or a tree as it is stored."""
         info = self._known(f"{rev}^{{tree}}")
         return self._tree(info, rev, limit)
+
+    def raws(self, info: ObjectInfo, shown: str) -> list[RawEntry]:
+        """Cut a tree into its entries, not judged yet; `shown` is its path, for messages."""
+        return self._folders.raws(self._whole(info, shown), shown)
 
     def commit(self, oid: Oid) -> Commit:
         """Read a commit; raise InvalidError where the object is something else."""
@@ -240,9 +289,12 @@ class Objects:
         return self._one(info).data
 
     def _tree(self, info: ObjectInfo, shown: str, limit: int = MAX_TREE) -> bytes:
+        return self._whole(info, shown, limit).data
+
+    def _whole(self, info: ObjectInfo, shown: str, limit: int = MAX_TREE) -> Object:
         if info.size > limit:
             raise InvalidError(f"the tree of {shown!r} has {info.size} bytes; at most {limit} are read")
-        return self._one(info).data
+        return self._one(info)
 
     def _check_absent(self, rev: Oid, path: str) -> None:
         """Tell a path that is not there from one whose object is missing; git's answer is the same for both."""
@@ -262,6 +314,9 @@ class Objects:
                 if _read_header(stream, info.oid) != info:
                     raise IntegrityError(f"the object {info.oid} changed while it was read")
                 found.append(Object(info.oid, info.type, _read_contents(stream, info)))
+        for info, each in zip(infos, found, strict=True):
+            if _is_usual(info):
+                self._kept.add(each.oid, each)
         return found
 
     def _send(self, commands: Iterable[str]) -> None:
@@ -346,6 +401,11 @@ def _portions(infos: Sequence[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
         total += info.size
     if part:
         yield part
+
+
+def _is_usual(info: ObjectInfo) -> bool:
+    """Whether an object is worth keeping, and reading before it is asked for."""
+    return info.size <= (_USUAL_TREE if info.type == "tree" else _SMALL)
 
 
 def _is_plain(path: str) -> bool:

@@ -272,7 +272,7 @@ _RULES: tuple[tuple[str, type[GitregError]], ...] = (
         IntegrityError,
     ),
     (
-        r"bad tree|nonexistent object|could not read|missing (?:blob|tree|object)|cannot be read",
+        r"bad tree|nonexistent object|[Cc]ould not read|missing (?:blob|tree|object)|cannot be read",
         IntegrityError,
     ),
     (r"invalid ref|bad revision|not a valid ref|unsupported|bad name", InvalidError),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0", ""})
+_LIST_SETTINGS = ("config", "--list", "--includes", "-z")
 
 
 class Repository:
@@ -53,11 +54,32 @@ class Repository:
         sealed = sealed_environment(
             environment, quarantine=quarantine, index=index, config=(*config, *_discovery(folder))
         )
+        if quarantine and (found := cls._received(folder, sealed)):
+            return found
         hidden = {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH"}
         finder = Runner(folder, {key: value for key, value in sealed.items() if key not in hidden})
         facts, git_dir, work_tree = _discover(finder, folder)
         places = {"GIT_DIR": str(git_dir), **({"GIT_WORK_TREE": str(work_tree)} if work_tree else {})}
         return cls(Runner(work_tree or git_dir, {**sealed, **places}), git_dir, facts, work_tree)
+
+    @classmethod
+    def _received(cls, folder: Path, sealed: Mapping[str, str]) -> Self | None:
+        """Open the bare repository that git runs a hook in, by one process in the place of two; None for any other.
+
+        Its configuration says all that has to be asked. Whose it is does not: a hook of its is running.
+        """
+        if not _is_git_dir(folder) or (folder / "commondir").exists():
+            return None
+        runner = Runner(folder, {**sealed, "GIT_DIR": str(folder)})
+        settings = _pairs(runner.run(_LIST_SETTINGS, codes=(0,)).output)
+        known = dict(settings)
+        shape = known.get("extensions.objectformat", "sha1")
+        if known.get("core.bare", "").lower() not in _TRUE or shape not in {"sha1", "sha256"}:
+            return None
+        shallow = "true" if (folder / "shallow").exists() else "false"
+        opened = cls(runner, folder, {"format": shape, "bare": "true", "shallow": shallow})
+        opened.__dict__["_settings"] = settings
+        return opened
 
     def __enter__(self) -> Self:
         """Use it for a while."""
@@ -173,7 +195,7 @@ class Repository:
 
     @cached_property
     def _settings(self) -> list[tuple[str, str]]:
-        return _pairs(self.run(["config", "--list", "--includes", "-z"]))
+        return _pairs(self.run(_LIST_SETTINGS))
 
     def config(self, key: str, default: str | None = None) -> str | None:
         """Give a configuration value, the last where there are several; read once, and as sealed."""
@@ -206,8 +228,11 @@ def global_config(key: str, environment: Mapping[str, str] | None = None) -> str
 
 def _discovery(folder: Path) -> tuple[tuple[str, str], ...]:
     # Who names a bare repository by its path means it; safe.bareRepository is against those that lie in the way.
-    bare = all((folder / name).exists() for name in ("HEAD", "objects", "refs"))
-    return (("safe.bareRepository", "all"),) if bare else ()
+    return (("safe.bareRepository", "all"),) if _is_git_dir(folder) else ()
+
+
+def _is_git_dir(folder: Path) -> bool:
+    return all((folder / name).exists() for name in ("HEAD", "objects", "refs"))
 
 
 def _discover(finder: Runner, folder: Path) -> tuple[dict[str, str], Path, Path | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError, Problem
@@ -23,6 +24,8 @@ _TYPES = {
     b"120000": ("120000", "blob"),
     b"160000": ("160000", "commit"),
 }
+# As it is stored: git's own spelling, and that of old tools.
+FOLDER_MODES = (b"40000", b"040000")
 _MAX_NAME = 255
 # Code points that HFS+ ignores when it compares names; `.g\u200cit` is `.git` there (git's utf8.c, is_hfs_dotgit).
 _IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
@@ -87,7 +90,7 @@ def split(data: bytes, oid_bytes: int, folder: str) -> list[RawEntry]:
     """Cut a tree object into its entries; InvalidError where it is no sequence of them."""
     raws = _pattern(oid_bytes).findall(data)
     # findall skips what does not match; so the lengths tell whether it skipped anything.
-    if sum(len(mode) + len(name) + oid_bytes + 2 for mode, name, _ in raws) != len(data):
+    if sum(map(len, chain.from_iterable(raws))) + 2 * len(raws) != len(data):
         raise malformed(folder, [("", "the tree object is cut off or garbled")])
     return raws
 
@@ -144,5 +147,5 @@ def entry_of(raw: RawEntry) -> TreeEntry:
 
 def lenient_entry_of(raw: RawEntry) -> TreeEntry:
     """Read an entry of the state before, which was judged when it came in (or never was)."""
-    mode, kind = _TYPES.get(raw[0], (raw[0].decode("ascii", "replace"), "tree" if raw[0] == b"040000" else "blob"))
+    mode, kind = _TYPES.get(raw[0], (raw[0].decode("ascii", "replace"), "tree" if raw[0] in FOLDER_MODES else "blob"))
     return TreeEntry(mode, raw[1].decode("utf-8", "surrogateescape"), raw[2].hex(), kind)

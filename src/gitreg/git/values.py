@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import TYPE_CHECKING, Self
 
 from gitreg.errors import IntegrityError, InvalidError
@@ -20,6 +21,12 @@ _SIGNATURE = re.compile(
     rb"(?P<name>[^<>\n\0]*?) ?<(?P<email>[^<>\n\0]*)> (?P<time>-?[0-9]{1,18}) (?P<zone>[+-][0-9]{4})"
 )
 _TRAILER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)[ \t]*:[ \t]*(.*)")
+# Codecs of legacy texts. Python knows others that take time without bound (punycode), or are none of texts.
+_ENCODINGS = re.compile(
+    r"utf-?8|(?:us-?)?ascii|iso-?8859-?[0-9]{1,2}|latin-?[0-9]{1,2}|(?:cp|windows-)[0-9]{3,4}|koi8-?[rtu]"
+    r"|shift[_-]?jis|s-?jis|euc-?(?:jp|kr|cn)|iso-?2022-?(?:jp|kr)|gb2312|gbk|gb18030|big5(?:-?hkscs)?",
+    re.ASCII | re.IGNORECASE,
+)
 # What git itself appends; beside one of these, other lines may stand among the trailers (git-interpret-trailers(1)).
 _GIT_TRAILERS = ("Signed-off-by: ", "(cherry picked from commit ")
 
@@ -27,6 +34,24 @@ _GIT_TRAILERS = ("Signed-off-by: ", "(cherry picked from commit ")
 def is_oid(text: str) -> bool:
     """Whether a text is a full object id."""
     return len(text) in _OID_LENGTHS and _HEX.issuperset(text)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What git knows of an object before its contents are read; the size is in bytes."""
+
+    oid: Oid
+    type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object and its contents."""
+
+    oid: Oid
+    type: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +171,14 @@ class Headers:
     def parse(cls, data: bytes) -> Headers:
         """Split headers from message; a line that begins with a space continues the header before it."""
         head, _, message = data.partition(b"\n\n")
-        fields: list[tuple[bytes, bytes]] = []
+        fields: list[tuple[bytes, list[bytes]]] = []
         for line in head.removesuffix(b"\n").split(b"\n"):
             if line.startswith(b" ") and fields:
-                key, value = fields[-1]
-                fields[-1] = (key, value + b"\n" + line[1:])
+                fields[-1][1].append(line[1:])
             else:
                 key, _, value = line.partition(b" ")
-                fields.append((key, value))
-        return cls(tuple(fields), message)
+                fields.append((key, [value]))
+        return cls(tuple((key, b"\n".join(lines)) for key, lines in fields), message)
 
     def all(self, key: bytes) -> list[bytes]:
         """Give every value of a header."""
@@ -169,11 +193,17 @@ class Headers:
 
     def text(self) -> str:
         """Decode the message by its `encoding` header; what cannot be decoded becomes U+FFFD."""
-        names = self.all(b"encoding") or [b"utf-8"]
+        name = (self.all(b"encoding") or [b"utf-8"])[0].decode("ascii", "replace")
         try:
-            return self.message.decode(names[0].decode("ascii", "replace"), "replace")
-        except (LookupError, ValueError):
+            return self.message.decode(name if _ENCODINGS.fullmatch(name) else "utf-8", "replace")
+        except LookupError:
             return self.message.decode("utf-8", "replace")
+
+    def parents(self) -> list[bytes]:
+        """Give a commit's parents: right behind its tree. Git reads one elsewhere as no parent, and so is it."""
+        if not self.fields or self.fields[0][0] != b"tree":
+            raise InvalidError("a commit begins with its tree")
+        return [value for _, value in takewhile(lambda field: field[0] == b"parent", self.fields[1:])]
 
 
 def parse_commit(oid: Oid, data: bytes) -> Commit:
@@ -183,7 +213,7 @@ def parse_commit(oid: Oid, data: bytes) -> Commit:
         return Commit(
             oid=oid,
             tree=_oid(headers.one(b"tree")),
-            parents=tuple(_oid(value) for value in headers.all(b"parent")),
+            parents=tuple(map(_oid, headers.parents())),
             author=Signature.parse(headers.one(b"author")),
             committer=Signature.parse(headers.one(b"committer")),
             message=headers.text(),
@@ -233,20 +263,21 @@ def trailers_of(message: str) -> dict[str, str]:
     if len(paragraphs) == 1:
         return {}
     lines = paragraphs[-1].rstrip().split("\n")
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     matched, last = 0, ""
     others = 0
     for line in lines:
         match = _TRAILER.fullmatch(line)
         if match:
             last = match[1].capitalize()
-            found[last] = match[2].strip()
+            found[last] = [match[2].strip()]
             matched += 1
         elif line[:1] in {" ", "\t"} and last:
-            found[last] = f"{found[last]} {line.strip()}".strip()
+            found[last].append(line.strip())
         elif line.startswith(_GIT_TRAILERS):
             matched, last = matched + 1, ""
         else:
             others, last = others + 1, ""
     by_git = any(line.startswith(_GIT_TRAILERS) for line in lines)
-    return found if others == 0 or (by_git and matched * 3 >= others) else {}
+    counts = others == 0 or (by_git and matched * 3 >= others)
+    return {key: " ".join(filter(None, lines)) for key, lines in found.items()} if counts else {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from gitreg.objects.cache import Cache
-from gitreg.objects.download import Wanted, pull, select
-from gitreg.objects.sources import Source, collect
-from gitreg.objects.store import LocalStore, Store, open_store
-from gitreg.objects.streams import Blob, hash_file
-from gitreg.objects.upload import Progress, StoredFile, store_sources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gitreg.objects.cache import Cache
+    from gitreg.objects.download import Wanted, pull, select
+    from gitreg.objects.sources import Source, collect
+    from gitreg.objects.store import LocalStore, Store, open_store
+    from gitreg.objects.streams import Blob, hash_file
+    from gitreg.objects.upload import Progress, StoredFile, store_sources
 
 __all__ = [
     "Blob",
@@ -25,3 +28,22 @@ __all__ = [
     "select",
     "store_sources",
 ]
+
+_ROOMS = {
+    "cache": ("Cache",),
+    "download": ("Wanted", "pull", "select"),
+    "sources": ("Source", "collect"),
+    "store": ("LocalStore", "Store", "open_store"),
+    "streams": ("Blob", "hash_file"),
+    "upload": ("Progress", "StoredFile", "store_sources"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a module when something of it is first asked for: who judges a push only asks a store for sizes."""
+    from importlib import import_module
+
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{room}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -261,12 +261,19 @@ def marks_below(
 
 
 def edits_of(changes: Sequence[PathChange], repository: Repository) -> tuple[PathEdit, ...]:
-    """Give git's changed paths as the gate reads them, with the sizes of the new files."""
+    """Give git's changed paths as the gate reads them, with the sizes of the files."""
+    sides = (side for change in changes for side in (change.before, change.after))
+    wanted = list(dict.fromkeys(side.oid for side in sides if side and side.mode != SUBMODULE))
+    sizes: dict[str, int] = {}
+    for oid, info in zip(wanted, repository.objects.infos(wanted), strict=True):
+        if info is None:
+            raise NotFoundError(f"there is no object {oid}")
+        sizes[oid] = info.size
 
     def entry(side: TreeEntry | None) -> FileEntry | None:
         if side is None:
             return None
-        return FileEntry(side.mode, side.oid, 0 if side.mode == SUBMODULE else repository.objects.size(side.oid))
+        return FileEntry(side.mode, side.oid, 0 if side.mode == SUBMODULE else sizes[side.oid])
 
     return tuple(PathEdit(change.path, entry(change.before), entry(change.after)) for change in changes)
 

@@ -471,7 +471,7 @@ class Registry:
         from gitreg.gate_hooks.check import check_range
         from gitreg.names import UserName
 
-        user = UserName(who) if who else None
+        user = UserName(who) if who is not None else None  # an empty name is nobody, not anybody
         target = self.target
         return check_range(target.repository, base, head, user, store_base=target.store_base, use_store=use_store)
 

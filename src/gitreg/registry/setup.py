@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import pwd
 import re
 import secrets
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.access import Access, Action, Grant, effective_admins
 from gitreg.config import is_repository
 from gitreg.errors import ConflictError, InvalidError
-from gitreg.gate import refusal
-from gitreg.gate_hooks import identity
+from gitreg.gate import RefUpdate, refusal
+from gitreg.gate_hooks import audit, identity
 from gitreg.gate_hooks.check import check_folder
 from gitreg.gate_hooks.install import (
     CLONE_HOOKS,
@@ -32,6 +35,7 @@ from gitreg.layout import ACCESS, MAIN, SETTINGS
 from gitreg.names import EnvironmentName, UserName
 from gitreg.objects import open_store
 from gitreg.reader import Snapshot
+from gitreg.reader.history import iso
 from gitreg.records import dataclass
 from gitreg.resources import resource
 from gitreg.settings import EnvironmentRule, Settings
@@ -99,7 +103,7 @@ def init(request: InitRequest) -> InitResult:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConflictError(f"{path} exists and is neither empty nor a git repository", hint="name a new folder")
     files = _first_state(request, path)
-    _check(files)
+    _check(files, request)
     path.parent.mkdir(parents=True, exist_ok=True)
     building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
@@ -131,8 +135,10 @@ def _furnish(path: Path, request: InitRequest, files: Mapping[str, bytes] | None
         if not repository.is_bare:
             repository.run(["config", "receive.denyCurrentBranch", "updateInstead"])
         tip = refs.resolve(repository, MAIN)
+        kind = audit.INIT if tip is None else audit.ADOPT
         if tip is None:
             tip = _begin(repository, request, files or _first_state(request, path))
+        begin_log(repository, tip, kind)
         snapshot = Snapshot(repository, tip)
         admins = effective_admins(snapshot.access)
         store = snapshot.settings.store
@@ -154,6 +160,23 @@ def _begin(repository: Repository, request: InitRequest, files: Mapping[str, byt
     if repository.work_tree is not None:
         repository.run([f"--work-tree={repository.work_tree}", "reset", "--hard", "--quiet"])
     return commit
+
+
+def begin_log(repository: Repository, tip: str, kind: str) -> None:
+    """Begin the log of decisions where there is none, with main as it is."""
+    folder = repository.common_dir
+    if audit.position(folder):
+        return
+    update = RefUpdate(repository.null_oid, tip, MAIN)
+    with contextlib.suppress(ConflictError):  # another run has just begun it
+        audit.begin(folder, audit.Entry(iso(int(time.time())), _account(), (update,), (), {"identity": kind}))
+
+
+def _account() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _admin(request: InitRequest) -> str:
@@ -216,9 +239,14 @@ def _folder_files(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _check(files: Mapping[str, bytes]) -> None:
+def _check(files: Mapping[str, bytes], request: InitRequest) -> None:
     """Refuse rules that are not valid before anything is made."""
-    Settings.parse(files[SETTINGS], SETTINGS)
+    settings = Settings.parse(files[SETTINGS], SETTINGS)
+    if request.identity == identity.SIGNATURE and not settings.by_signature:
+        raise InvalidError(
+            "signatures cannot tell who pushes to a registry whose settings do not ask for them",
+            hint="begin --from a folder with keys/allowed_signers, and `identity: signature` in registry.yaml",
+        )
     if not effective_admins(Access.parse(files[ACCESS], ACCESS)):
         raise InvalidError(f"{ACCESS} makes nobody admin", hint="grant admin, without models, to a user")
 
@@ -249,7 +277,10 @@ def clone(url: str, path: Path | None = None) -> Path:
 
 
 def fix(repository: Repository) -> Sequence[Path]:
-    """Put back the hooks and the configuration that `gitreg doctor` misses."""
+    """Put back the hooks and the configuration that `gitreg doctor` misses, and begin a log where there is none."""
+    tip = refs.resolve(repository, MAIN)
+    if tip is not None and is_registry(repository):
+        begin_log(repository, tip, audit.ADOPT)
     written = install(repository, hooks_of(repository))
     if is_registry(repository):
         configure_server(repository)

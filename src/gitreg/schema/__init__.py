@@ -1,6 +1,6 @@
 """Judge what a file says by the JSON Schema of its kind, and explain what is wrong in words.
 
-Two validators share the work: jsonschema-rs decides, in microseconds; jsonschema, the reference, explains.
+Two validators share the work: `decide` says yes or no at once; jsonschema, the reference, explains a no.
 """
 
 from __future__ import annotations
@@ -41,10 +41,7 @@ def schema(kind: Kind) -> dict[str, Any]:
 
 def is_valid(kind: Kind, value: object) -> bool:
     """Decide whether a value, as `wire.load` or `wire.plain` made it, keeps to the schema of its kind."""
-    try:
-        return _decider(kind)(value)
-    except ValueError:  # not a JSON value: bytes, half a surrogate pair, a key that is no text
-        return False
+    return _decider(kind)(value)
 
 
 def explain(kind: Kind, document: Document) -> tuple[Problem, ...]:
@@ -64,10 +61,6 @@ def check(kind: Kind, document: Document) -> None:
 
 @cache
 def _decider(kind: Kind) -> Callable[[Any], bool]:
-    try:
-        from jsonschema_rs import Draft202012Validator
-    except ImportError:  # no wheel for this machine
-        from gitreg.schema.words import reference
+    from gitreg.schema.decide import decider
 
-        return reference(schema(kind)).is_valid
-    return Draft202012Validator(schema(kind)).is_valid
+    return decider(schema(kind))

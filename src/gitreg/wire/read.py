@@ -192,6 +192,10 @@ class _Reader:
             raise self._refusal(event, path, f"found the alias *{event.anchor} as a key", "write the key out")
         if not isinstance(event, yaml.ScalarEvent):
             raise self._refusal(event, path, f"found {_kind(event)} as a key", "keys are text")
+        at = event.start_mark.index if event.start_mark else 0
+        if at and self._text[at - 1] == "?" and (event.value or event.style):
+            # The parsers take this ? for a sign, YAML 1.2 takes it for a part of the word.
+            raise self._refusal(event, path, "found ? right before a key", "add a space, or write the key in quotes")
         if event.value == "<<" and not event.style:
             raise self._refusal(event, path, "found the merge key <<", "write the fields out")
         key = self._scalar(event, path)

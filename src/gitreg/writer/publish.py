@@ -14,6 +14,7 @@ from gitreg.gate import Code, Commit, Policy, Violation, judge, judge_mixture, r
 from gitreg.gate.violation import refusal_of_text
 from gitreg.gate_hooks.facts import RepositoryFacts, sizes
 from gitreg.layout import DEPLOYMENTS, MAIN, PROPOSALS
+from gitreg.names import UserName
 from gitreg.reader import Overlay, Snapshot
 from gitreg.records import replace
 from gitreg.writer.plan import Written
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gitreg.digest import Digest
-    from gitreg.names import UserName
     from gitreg.writer.plan import Mode, Plan, Planner
     from gitreg.writer.target import Target
 
@@ -65,15 +65,25 @@ def _attempt(
     target: Target, snapshot: Snapshot, plan: Plan, mode: Mode, known_sizes: Mapping[str, int] | None
 ) -> Written | None:
     """Try once; None where another writer was first."""
-    ref = f"{PROPOSALS}{target.require_user(mode.user)}/{_slug(plan.subject)}" if mode.propose else MAIN
-    who = target.actor(mode.user) if mode.dry_run or target.is_local else None
+    signed = snapshot.settings.by_signature
+    known = _signer(target, snapshot, mode) if signed else None
+    ref = f"{PROPOSALS}{known or target.require_user(mode.user)}/{_slug(plan.subject)}" if mode.propose else MAIN
+    who = None
+    if mode.dry_run or target.is_local:
+        who = known if signed else target.actor(mode.user)
     violations = prejudge(target, snapshot, plan, who, known_sizes)
+    if signed:
+        violations += _foreseen(target, snapshot, mode)
     if mode.dry_run:
         shown = _written(plan, None, ref)
         return replace(shown, dry_run=True, diff=diff_text(plan.edits, snapshot), violations=tuple(violations))
     if violations:
         raise refusal(violations, "the registry would refuse this")
-    oid = target.write(snapshot.commit, plan.edits, plan.message)
+    oid = target.write(snapshot.commit, plan.edits, plan.message, sign=signed or None)
+    if signed:
+        actor = _judge_signature(target, snapshot, oid, mode)
+        if target.is_local and actor != who and (violations := prejudge(target, snapshot, plan, actor, known_sizes)):
+            raise refusal(violations, "the registry would refuse this")
     result = _push(target, oid, ref, None if mode.propose else snapshot.commit)
     if result is None:
         return None
@@ -83,6 +93,36 @@ def _attempt(
     if mode.propose:
         return written
     return replace(written, notes=(*written.notes, *_follow_up(target, oid, snapshot.commit, plan, mode)))
+
+
+# Where signatures are the identity
+
+
+def _named(mode: Mode) -> UserName | None:
+    return UserName(mode.user) if mode.user else None
+
+
+def _signer(target: Target, snapshot: Snapshot, mode: Mode) -> UserName | None:
+    """Name whom the registry will see: who is named by hand, or else whose key git signs with, if that is known."""
+    from gitreg.writer.signing import signer
+
+    return _named(mode) or signer(target, snapshot)
+
+
+def _foreseen(target: Target, snapshot: Snapshot, mode: Mode) -> list[Violation]:
+    from gitreg.writer.signing import foresee
+
+    return foresee(target, snapshot, _named(mode))
+
+
+def _judge_signature(target: Target, snapshot: Snapshot, oid: str, mode: Mode) -> UserName:
+    """Give who signed a commit that was just written; raise where the signature would not count."""
+    from gitreg.writer.signing import judge_written
+
+    judged = judge_written(target, snapshot, oid, _named(mode))
+    if judged.violations:
+        raise refusal(judged.violations, "the registry would refuse this")
+    return judged.users[oid]
 
 
 def _push(target: Target, oid: str, ref: str, old: str | None) -> list[str] | None:

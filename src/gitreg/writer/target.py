@@ -161,11 +161,12 @@ class Target:
                 stack.close()
             yield
 
-    def write(self, parent: str, edits: Mapping[str, bytes | None], message: str) -> str:
-        """Write a commit on a parent; moves no ref."""
+    def write(self, parent: str, edits: Mapping[str, bytes | None], message: str, *, sign: bool | None = None) -> str:
+        """Write a commit on a parent; moves no ref. Without `sign` it is signed where git's configuration says so."""
         from gitreg.git import write_commit
 
-        return write_commit(self.commit_repository, parent=parent, edits=edits, message=message, author=self.author())
+        repository, author = self.commit_repository, self.author()
+        return write_commit(repository, parent=parent, edits=edits, message=message, author=author, sign=sign)
 
     def push(self, oid: str, ref: str, old: str | None) -> list[str] | None:
         """Move a ref of the registry from its expected old value.
