@@ -165,3 +165,9 @@ def _typed(block: str) -> list[str]:
 def test_the_readme_opens_with_the_two_commands() -> None:
     opening = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:6]
     assert [line.split("  ")[0] for line in opening if line.startswith("make ")] == ["make demo", "make test"]
+
+
+def test_each_proof_that_the_threat_model_names_is_there() -> None:
+    named = set(re.findall(r"`((?:tests|fuzz)/[^`]+)`", (DOCS / "threat-model.md").read_text(encoding="utf-8")))
+    assert len(named) > 30  # noqa: PLR2004 - the tables were not lost
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
