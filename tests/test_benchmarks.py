@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from benchmarks.generate import ADMIN, Generated, generate, git
-from benchmarks.measure import Row, interleaved, table
+from benchmarks.measure import Peak, Row, interleaved, table
 from gitreg.gate_hooks.audit.proof import verify
 from gitreg.gate_hooks.check import check_range
 from gitreg.gate_hooks.install import examine
@@ -15,9 +15,6 @@ from gitreg.gate_hooks.marks import implied_mark
 from gitreg.git import Repository, refs
 from gitreg.layout import DeployTag
 from gitreg.registry import open_registry
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VERSIONS = 200
 
@@ -90,3 +87,20 @@ def test_a_row_says_whether_its_target_is_met(tmp_path: Path) -> None:
     assert [row.verdict for row in rows] == ["met", "missed"]
     assert "≤ 2" in table(rows)
     assert table(rows, markdown=True).count("|\n|") == 3
+
+
+def test_bytes_are_shown_as_bytes() -> None:
+    row = Row(what="memory", floor="the aim", takes=150e6, floor_takes=300e6, target=1, unit="B")
+    assert (row.verdict, row.cells()[2:5]) == ("met", ("150 MB", "300 MB", "0.50\N{MULTIPLICATION SIGN}"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc")
+def test_the_memory_of_a_process_and_of_what_it_starts_is_summed_up() -> None:
+    child = "import time; held = bytearray(30_000_000); time.sleep(1)"
+    marked = f"import subprocess, sys; marker = 'look here'; subprocess.run([sys.executable, '-c', {child!r}])"
+    around = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {marked!r}])"
+    with subprocess.Popen([sys.executable, "-c", around]) as process, Peak(process.pid, b"marker = 'look") as peak:
+        process.wait()
+    # The outermost holds those words as well; so it is the one that was found.
+    assert 30e6 < peak.bytes < 300e6
+    assert Peak(process.pid, b"nothing").bytes == 0

@@ -169,5 +169,5 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 
 def test_each_proof_that_the_threat_model_names_is_there() -> None:
     named = set(re.findall(r"`((?:tests|fuzz)/[^`]+)`", (DOCS / "threat-model.md").read_text(encoding="utf-8")))
-    assert len(named) > 30  # noqa: PLR2004 - the tables were not lost
+    assert len(named) > 30
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-NOISE = random.Random(1).randbytes(3000)  # noqa: S311 - weights, not secrets
+NOISE = random.Random(1).randbytes(3000)
 
 
 class Ran:

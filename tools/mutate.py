@@ -214,8 +214,9 @@ class Mutator(ast.NodeVisitor):
         self.replace(node, "False")
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
-        if not (isinstance(node.body, ast.Constant) and isinstance(node.body.value, str)):  # or else a choice of words
-            self.condition(node.test)
+        if any(isinstance(each, ast.Constant) and isinstance(each.value, str) for each in (node.body, node.orelse)):
+            return  # a choice of words
+        self.condition(node.test)
         self.generic_visit(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
@@ -257,8 +258,10 @@ class Mutator(ast.NodeVisitor):
             self.between(node, end - len(name), end, _CALLED[name])
         if name in _SPEAKING:
             for each in ast.walk(node):
-                if isinstance(each, ast.Attribute):
-                    self.visit_Attribute(each)
+                self.enumerated(each)
+            return
+        if name == "cast":
+            self.visit(node.args[1])
             return
         if name == "compile" and node.args and isinstance(node.args[0], ast.Constant):
             self.pattern(node.args[0])
@@ -273,9 +276,15 @@ class Mutator(ast.NodeVisitor):
             self.between(node, start + match.start(), start + match.end(), "")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if isinstance(node.value, ast.Name) and node.value.id in _ENUMS and node.attr != _ENUMS[node.value.id]:
-            self.replace(node, f"{node.value.id}.{_ENUMS[node.value.id]}")
+        self.enumerated(node)
         self.generic_visit(node)
+
+    def enumerated(self, node: ast.AST) -> None:
+        """Put another action for an action, another code for a code."""
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            other = _ENUMS.get(node.value.id, node.attr)
+            if other != node.attr:
+                self.replace(node, f"{node.value.id}.{other}")
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, bool):

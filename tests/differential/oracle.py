@@ -368,7 +368,8 @@ class Judgement:
                 self.found.add("version-unknown")
                 continue
             self.refuse_if(manifest.get("lifecycle", "active") not in {"active", "deprecated"}, "version-state")
-            if version == (old or {}).get(role):
+            wider = role == "canary_version" and (new or {})["canary_percent"] > (old or {}).get("canary_percent", 0)
+            if version == (old or {}).get(role) and not wider:
                 continue  # it runs on, in the part that it has
             approving, rejecting = self.verdicts(model, version, environment)
             self.refuse_if(rejecting, "approvals")

@@ -229,6 +229,45 @@ def test_a_canary_that_runs_may_take_over() -> None:
     assert Judge(BOB).codes(before, pointer_file("1.1.0", PROD)) == []
 
 
+def test_the_halves_of_a_canary_may_change_places() -> None:
+    before = start(version_file("1.1.0"), pointer_file("1.0.0", PROD, canary="1.1.0"))
+
+    assert approvals(1).codes(before, pointer_file("1.1.0", PROD, canary="1.0.0")) == []
+
+
+def test_a_rejection_of_what_runs_on_does_not_keep_traffic_from_moving_away() -> None:
+    before = start(version_file("1.1.0"), pointer_file("1.1.0"), pointer_file("1.0.0", PROD))
+    rejected = {**before, **approval_file(verdict=Verdict.REJECT)}
+
+    assert Judge(BOB).codes(rejected, pointer_file("1.0.0", PROD, canary="1.1.0")) == []
+    assert Judge(BOB).codes(rejected, pointer_file("1.1.0", PROD, canary="1.0.0")) == [Code.APPROVALS]
+
+
+def test_a_rejected_canary_gets_no_more_traffic() -> None:
+    before = start(version_file("1.1.0"), pointer_file("1.0.0", PROD, canary="1.1.0"))
+    rejected = {**before, **approval_file("1.1.0", verdict=Verdict.REJECT, data=manifest("1.1.0").to_bytes())}
+    path = "deployments/prod/risk/fraud.yaml"
+
+    def percent(number: int) -> dict[str, bytes]:
+        return {path: before[path].replace(b"canary_percent: 10", b"canary_percent: %d" % number)}
+
+    assert Judge(BOB).codes(before, percent(11)) == []
+    assert Judge(BOB).codes(rejected, percent(11)) == [Code.APPROVALS]
+    assert Judge(BOB).codes(rejected, percent(9)) == []
+    assert Judge(BOB).codes(rejected, pointer_file("1.0.0", PROD)) == []
+
+
+def test_a_state_is_checked_without_asking_how_its_pointers_came_to_be() -> None:
+    """Order, approvals, rejections and the lifecycle are asked of a change; what a pointer names is there or not."""
+    whole = replace(approvals(1), who=None, transition=False)
+    found = {**pointer_file("1.0.0", PROD), **pointer_file("1.1.0", canary="1.0.0")}
+    before = start(version_file("1.1.0", lifecycle="yanked"), approval_file(verdict=Verdict.REJECT))
+
+    assert whole.codes(before, found) == []
+    assert whole.codes(before, pointer_file("1.2.0")) == [Code.VERSION_UNKNOWN]
+    assert replace(whole, transition=True).codes(before, found) != []
+
+
 def test_a_canary_is_another_version_and_has_its_percentage() -> None:
     data = pointer_file("1.0.0")[POINTER]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -181,7 +182,8 @@ def test_a_proposal_of_no_possible_user_is_no_proposal() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["-x", "a/-x", "--exec=x", "$(id)", "`id`", "a;b", "a|b", "a&b", "a>b", "a'b", 'a"b', "a!b", "{a}", "x" * 201]
+    "name",
+    ["-x", "a/-x", "--exec=x", "$(id)", "`id`", "a;b", "a|b", "a&b", "a>b", "a'b", 'a"b', "a!b", "{a}", "x" * 201],
 )
 def test_a_proposal_s_name_is_nothing_that_a_shell_an_option_parser_or_a_file_system_misreads(name: str) -> None:
     ref = f"refs/heads/proposals/alice/{name}"
@@ -242,7 +244,7 @@ Reason: January retrain
 EXACT = PushedTag("deploy/prod/risk/fraud/1", OLD, MESSAGE)
 
 
-def said(**changes: str) -> PushedTag:
+def said(**changes: Any) -> PushedTag:  # noqa: ANN401 - the tag's own fields
     return replace(EXACT, **changes)
 
 

@@ -31,7 +31,8 @@ def judged(*_):
 {replace}
 hook.main({name!r})
 """
-LIMITS = "hook.TIME_LIMIT, hook._GRACE = 1, 1"
+LIMITS = "hook.TIME_LIMIT, hook._GRACE = 1, 30"
+HARD = "hook.TIME_LIMIT, hook._GRACE = 1, 1"
 
 
 def script(body: str = "pass", *, name: str = "pre-receive", limits: str = LIMITS, judge: bool = False) -> list[str]:
@@ -39,11 +40,13 @@ def script(body: str = "pass", *, name: str = "pre-receive", limits: str = LIMIT
     return [sys.executable, "-c", BEGIN.format(body=body, name=name, set=limits, replace=replace)]
 
 
-def faulty(server: Server, body: str, *, name: str = "pre-receive", data: Sequence[str] = ()) -> Pushed:
+def faulty(
+    server: Server, body: str, *, name: str = "pre-receive", data: Sequence[str] = (), limits: str = LIMITS
+) -> Pushed:
     """Run a hook whose judgement does something else."""
     lines = data or [f"{server.tip()} {'b' * 40} {MAIN}"]
     done = run(
-        script(body, name=name),
+        script(body, name=name, limits=limits),
         server.path,
         environment={"GL_USER": "root"},
         data="".join(f"{line}\n" for line in lines).encode(),
@@ -149,7 +152,8 @@ def test_judging_that_takes_too_long_is_refused_and_logged(server: Server) -> No
 def test_judging_that_no_signal_reaches_is_ended_all_the_same(server: Server) -> None:
     start = time.monotonic()
 
-    done = faulty(server, "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]); time.sleep(20)")
+    body = "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]); time.sleep(20)"
+    done = faulty(server, body, limits=HARD)
 
     assert not done.accepted
     assert time.monotonic() - start < 15

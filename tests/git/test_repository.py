@@ -249,3 +249,46 @@ def test_git_ends_with_a_killed_process(repository: Repository) -> None:
 )
 def test_the_useful_line_of_an_error_is_found(errors: str, line: str) -> None:
     assert useful_line(errors) == line
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+def test_in_a_hook_a_repository_is_opened_by_one_process_and_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, object_format: str
+) -> None:
+    create(tmp_path / "r.git", bare=True, object_format=object_format)
+    usual = Repository.open(tmp_path / "r.git")
+    usual.run(["config", "gitreg.identity", "GL_USER"])
+    monkeypatch.setattr("gitreg.git.repository._discover", None)
+    with Repository.open(tmp_path / "r.git", quarantine=True) as opened:
+        assert opened.git_dir == usual.git_dir
+        assert opened.work_tree is None
+        assert opened.is_bare
+        assert not opened.is_shallow
+        assert opened.object_format == usual.object_format == object_format
+        assert opened.common_dir == usual.common_dir
+        assert opened.hooks_path == usual.hooks_path
+        monkeypatch.setattr(opened, "run", None)
+        assert opened.config("gitreg.identity") == "GL_USER"
+
+
+def test_in_a_hook_of_a_work_tree_git_is_asked_where_it_is(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "work")
+    advance(Repository.open(tmp_path / "work"), {"a": b"1"})
+    git(tmp_path / "work", "worktree", "add", "--quiet", "--detach", str(tmp_path / "more"), "main")
+    for folder in (tmp_path / "work" / ".git", tmp_path / "work" / ".git" / "worktrees" / "more", tmp_path / "work"):
+        usual, opened = Repository.open(folder), Repository.open(folder, quarantine=True)
+        assert (opened.git_dir, opened.work_tree, opened.is_bare) == (usual.git_dir, usual.work_tree, usual.is_bare)
+        assert opened.common_dir == usual.common_dir
+
+
+def test_in_a_hook_a_shallow_repository_says_so(repository: Repository, tmp_path: Path) -> None:
+    advance(repository, {"a": b"1"})
+    advance(repository, {"a": b"2"})
+    git(tmp_path, "clone", "--quiet", "--bare", "--depth=1", f"file://{repository.git_dir}", "shallow.git")
+    assert Repository.open(tmp_path / "shallow.git", quarantine=True).is_shallow
+
+
+def test_in_a_hook_a_configuration_that_git_cannot_read_is_an_error(repository: Repository) -> None:
+    (repository.git_dir / "config").write_text("[core\n")
+    with pytest.raises(GitregError, match="config"):
+        Repository.open(repository.git_dir, quarantine=True)

@@ -59,8 +59,14 @@ def pointer(case: Case, change: Change) -> Iterator[Violation]:
             continue
         fits = list(_runnable(case, change, field, version))
         yield from fits
-        if case.transition and not fits and version != getattr(before, field, None):
+        stays = version == getattr(before, field, None) and not (field == "canary_version" and _widens(before, after))
+        if case.transition and not fits and not stays:
             yield from _gates(case, change, rule, field, version, met=restores or version in running)
+
+
+def _widens(before: Deployment | None, after: Deployment) -> bool:
+    """Whether the canary gets more of the traffic than it has."""
+    return (after.canary_percent or 0) > ((before.canary_percent if before else None) or 0)
 
 
 def _runnable(case: Case, change: Change, field: str, version: Version) -> Iterator[Violation]:

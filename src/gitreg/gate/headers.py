@@ -31,7 +31,7 @@ def judge_headers(commit: str, claims: Iterable[Claim], message: str, now: int) 
     """Judge author, committer and message: claims, but such as people, terminals and calendars can read."""
     remedy = "write the commit again, as somebody and now"
     for claim in claims:
-        if fault := _fault(claim):
+        if fault := fault_of(claim):
             yield Violation(Code.COMMIT_MALFORMED, f"its {claim.role} {fault}", remedy, commit=commit)
         if claim.time > now + CLOCK_SKEW:
             what = f"its {claim.role}'s date {claim.time} is ahead of the server's clock, {now}"
@@ -41,7 +41,8 @@ def judge_headers(commit: str, claims: Iterable[Claim], message: str, now: int) 
         yield Violation(Code.COMMIT_MALFORMED, "its message holds a zero byte", remedy, commit=commit)
 
 
-def _fault(claim: Claim) -> str | None:
+def fault_of(claim: Claim) -> str | None:
+    """Say what is wrong with a claim, whatever the clock says; None where nothing is."""
     if not claim.name.strip():
         return "has no name"
     if max(len(claim.name), len(claim.email)) > MAX_IDENTITY:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError
+from gitreg.gate.headers import Claim, fault_of
 from gitreg.gate.violation import Code, Violation
 from gitreg.layout import DEPLOY_TAGS, MAIN, PROPOSALS, DeployTag, proposal_user
 from gitreg.records import dataclass
@@ -176,11 +177,15 @@ class DeployMark:
 
 @dataclass(frozen=True, slots=True)
 class PushedTag:
-    """An annotated tag as it was pushed: what it calls itself, the commit it marks (None: no commit), what it says."""
+    """An annotated tag as it was pushed.
+
+    What it calls itself, the commit it marks (None: no commit), what it says, and who it says wrote it.
+    """
 
     name: str
     target: str | None
     message: str
+    tagger: Claim | None = None
 
 
 _VERIFIED = ("Model", "Version", "Environment", "Action", "Previous", "Reason")
@@ -203,6 +208,8 @@ def judge_mark(ref: str, pushed: PushedTag | None, implied: DeployMark | None) -
         violations.append(wrong(f"the tag object calls itself {pushed.name[:200]!r}"))
     if pushed.target != implied.target:
         violations.append(wrong(f"it marks {str(pushed.target)[:10]}, the history says {implied.target[:10]}"))
+    if pushed.tagger is not None and (fault := fault_of(pushed.tagger)):
+        violations.append(wrong(f"its tagger {fault}"))
     trailers = _trailers(pushed.message)
     if trailers is None:
         return [*violations, wrong("its message is not a subject, a blank line and one line for each trailer")]

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from gitreg.gate_hooks.facts import BlobSize
-    from gitreg.git import Repository
+    from gitreg.git import Repository, Signature
     from gitreg.names import UserName
 
 MAX_PROPOSAL_COMMITS = 1000
@@ -268,12 +268,17 @@ def _judge_header(desk: Desk, oid: str, parent: str, now: int) -> list[Violation
     repository, most = desk.repository, desk.limits.file_bytes
     commit = repository.objects.commit(oid)
     people = {"author": commit.author, "committer": commit.committer}
-    claims = (Claim(role, who.name, who.email, who.time, who.offset) for role, who in people.items())
+    claims = [claim_of(role, who) for role, who in people.items()]
     found = list(judge_headers(oid, claims, commit.message, now))
     if len(commit.parents) > 1 and git_history.has_large_blob(repository, oid, parent, most):
         what = f"a side that it merges brings a file of more than {most} bytes"
         found.append(Violation(Code.FILE_TOO_LARGE, what, "merge a side that never had it", commit=oid))
     return found
+
+
+def claim_of(role: str, who: Signature) -> Claim:
+    """Hand a signature of git's over to the gate."""
+    return Claim(role, who.name, who.email, who.time, who.offset)
 
 
 def _judge_signers(
@@ -370,4 +375,5 @@ def _judge_tag(repository: Repository, update: RefUpdate, tip: str, actors: Mapp
         return [Violation(Code.TAG_WRONG, f"{update.ref}: {error}", "let `gitreg mark --push` write deploy tags")]
     target = found.target if found.target_type == "commit" else None
     implied = implied_mark(repository, tip, DeployTag.parse(update.ref), actors)
-    return judge_mark(update.ref, PushedTag(found.name, target, found.message), implied)
+    tagger = claim_of("tagger", found.tagger) if found.tagger else None
+    return judge_mark(update.ref, PushedTag(found.name, target, found.message, tagger), implied)
