@@ -13,6 +13,7 @@ from gitreg.registry.setup import InitRequest, fix, init
 from tests.attacks import raw
 from tests.gate.support import version_file
 from tests.gate_hooks.support import Server, run
+from tests.measured import measured
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,22 +241,10 @@ def test_a_huge_file_of_zeros_needs_no_memory_by_the_settings_alone(server: Serv
     tree = objects.tree([("100644", "README.md", raw.oid_of("blob", bytes(size)))])
     commit = objects.add("commit", raw.commit_body(tree, [server.tip()]))
     data = raw.Push([(server.tip(), commit, MAIN)], objects, [entry]).said()
-    pid = os.fork()
-    if pid == 0:
-        # The kernel counts what the largest process of git's took.
-        os.environ["GL_USER"] = "root"
-        reader, writer = os.pipe()
-        if os.fork() == 0:
-            os.close(reader)
-            with os.fdopen(writer, "wb") as file:
-                file.write(data)
-            os._exit(0)
-        os.close(writer)
-        os.dup2(reader, 0)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.execvp("git", ["git", "receive-pack", str(server.path)])  # noqa: S606 - no shell is wanted
-    _, status, usage = os.wait4(pid, 0)
+    environment = {**os.environ, "GL_USER": "root"}
 
-    assert os.waitstatus_to_exitcode(status) == 0
-    assert usage.ru_maxrss < 200 << 10
+    done = measured(["git", "receive-pack", str(server.path)], environment, data)
+
+    assert done.code == 0
+    assert done.memory < 200 << 20
     assert server.log()[-1]["verdict"] == "refused"

@@ -21,6 +21,7 @@ from gitreg.layout import MAIN
 from tests.attacks import raw
 from tests.gate.support import version_file
 from tests.gate_hooks.support import Server, run
+from tests.measured import measured
 from tests.servers import bombs
 from tests.servers.clients import NEW_VERSION, Clone, make_registry
 from tests.servers.sshd import HOST, Sshd, running
@@ -435,14 +436,17 @@ def test_a_push_that_asks_for_nothing_leaves_no_trace(ssh: Sshd, registry: Serve
 # Bombs, and clients that misbehave
 
 
+def shell_of(root: Path, home: Path, command: str = PUSH) -> tuple[list[str], dict[str, str]]:
+    """Name the shell as sshd starts it, and its environment."""
+    args = [sys.executable, "-I", "-m", "gitreg", "server", "shell", "alice", "--root", str(root)]
+    return args, {"PATH": os.environ["PATH"], "HOME": str(home), "SSH_ORIGINAL_COMMAND": command}
+
+
 def shell(root: Path, home: Path, *, command: str = PUSH) -> subprocess.Popen[bytes]:
     """Start the shell as sshd does."""
+    args, environment = shell_of(root, home, command)
     return subprocess.Popen(
-        [sys.executable, "-I", "-m", "gitreg", "server", "shell", "alice", "--root", str(root)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "SSH_ORIGINAL_COMMAND": command},
+        args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )
 
 
@@ -455,23 +459,12 @@ def test_a_bomb_is_refused_within_seconds_and_512_megabytes(
     data = bombs.push(registry.tip(), kind).said()
     assert len(data) < 3 << 20
     begun = time.monotonic()
-    process = shell(root, home)
-    assert process.stdin
-    assert process.stdout
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(data)
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    assert process.stderr
-    process.stderr.close()
 
-    assert b"unpack ok" not in output
-    assert usage.ru_maxrss < 512 << 10
-    assert usage.ru_utime + usage.ru_stime < 15
+    done = measured(*shell_of(root, home), data)
+
+    assert b"unpack ok" not in done.output
+    assert done.memory < 512 << 20
+    assert done.seconds < 15
     assert time.monotonic() - begun < 60
     (entry,) = registry.log()
     assert told(entry) == ("alice", "refused", ["refused-by-git"])

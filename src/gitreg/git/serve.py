@@ -7,6 +7,7 @@ import fcntl
 import os
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -18,7 +19,7 @@ from gitreg.git.protocol import Commands, MalformedError, Report
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -28,6 +29,7 @@ _KEPT = 8 << 10
 _TICK = 1.0
 _DRAIN = 2.0
 _POLLED = select.POLLIN | select.POLLHUP | select.POLLERR
+_UNDER_LIMITS = 'ulimit -S -t "$1" && ulimit -S -d "$2" && ulimit -S -c 0 && shift 2 && exec "$@"'
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -115,24 +117,17 @@ def _ending() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextlib.contextmanager
-def _limited(limits: Limits) -> Iterator[None]:
-    """Set the limits that a process started meanwhile inherits; the hard ones stay, and so do those of this process."""
-    wanted = {
-        resource.RLIMIT_CPU: limits.seconds,
-        resource.RLIMIT_DATA: limits.memory,
-        resource.RLIMIT_CORE: 0,
-    }
-    before = {kind: resource.getrlimit(kind) for kind in wanted}
-    try:
-        for kind, value in wanted.items():
-            soft, hard = before[kind]
-            bounds = [each for each in (soft, hard) if each != resource.RLIM_INFINITY]
-            resource.setrlimit(kind, (min([value, *bounds]), hard))
-        yield
-    finally:
-        for kind, both in before.items():
-            resource.setrlimit(kind, both)
+def _limited(limits: Limits, args: Sequence[str]) -> list[str]:
+    """Wrap a command so that it runs under the limits: a shell sets them and becomes the command.
+
+    So this process keeps its own, whatever else it does meanwhile. What is tighter already stays as it is.
+    """
+
+    def least(kind: int, value: int) -> int:
+        return min([value, *(each for each in resource.getrlimit(kind) if each != resource.RLIM_INFINITY)])
+
+    seconds, memory = least(resource.RLIMIT_CPU, limits.seconds), least(resource.RLIMIT_DATA, limits.memory)
+    return ["/bin/sh", "-c", _UNDER_LIMITS, "sh", str(seconds), str(memory >> 10), *args]
 
 
 class _Flow:
@@ -193,18 +188,17 @@ class _Push:
         self._report = Report(self._commands)
         self._errors = b""
         self._stopped: str | None = None
-        with _limited(limits):
-            try:
-                self._process = subprocess.Popen(
-                    ["git", "receive-pack", str(git_dir)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env=dict(environment),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise UnavailableError("git cannot be started", hint=INSTALL_HINT) from error
+        git = shutil.which("git", path=environment.get("PATH", os.defpath))
+        if git is None:
+            raise UnavailableError("git cannot be started", hint=INSTALL_HINT)
+        self._process = subprocess.Popen(
+            _limited(limits, [git, "receive-pack", str(git_dir)]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+        )
 
     def __enter__(self) -> Self:
         """Use it for one push."""
