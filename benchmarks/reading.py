@@ -28,7 +28,7 @@ def run(setting: Setting) -> Iterator[Row]:
     oids = _manifests(repository)
     yield from _all(repository, oids)
     yield from _each(repository, oids[:: max(1, len(oids) // SAMPLE)][:SAMPLE], setting.repeats)
-    yield _ready(setting)
+    yield from _ready(setting)
 
 
 def _manifests(repository: Path) -> list[str]:
@@ -68,6 +68,7 @@ def _all(repository: Path, oids: list[str]) -> Iterator[Row]:
 
 def _each(repository: Path, oids: list[str], repeats: int) -> Iterator[Row]:
     import jsonschema
+    import jsonschema_rs
 
     from gitreg.git import Repository
     from gitreg.schema import Kind, is_valid, schema
@@ -77,6 +78,7 @@ def _each(repository: Path, oids: list[str], repeats: int) -> Iterator[Row]:
         texts = [data for _, data in opened.objects.read_many(oids)]
     values = [load_plain(text) for text in texts]
     reference = jsonschema.Draft202012Validator(schema(Kind.MANIFEST))
+    compiled = jsonschema_rs.Draft202012Validator(schema(Kind.MANIFEST))
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     def each(act: Callable[[int], object]) -> Callable[[], float]:
@@ -93,7 +95,8 @@ def _each(repository: Path, oids: list[str], repeats: int) -> Iterator[Row]:
             "yaml": each(lambda index: yaml.load(texts[index], Loader=loader)),  # noqa: S506 - a safe loader
             "plain": each(lambda index: load_plain(texts[index])),
             "marks": each(lambda index: load(texts[index])),
-            "fast": each(lambda index: is_valid(Kind.MANIFEST, values[index])),
+            "own": each(lambda index: is_valid(Kind.MANIFEST, values[index])),
+            "compiled": each(lambda index: compiled.is_valid(values[index])),
             "reference": each(lambda index: reference.is_valid(values[index])),
         },
         max(3, repeats // 3),
@@ -102,25 +105,29 @@ def _each(repository: Path, oids: list[str], repeats: int) -> Iterator[Row]:
     yield Row(what="strict YAML, a manifest", floor=floor, takes=taken["plain"], floor_takes=taken["yaml"])
     yield Row(what="strict YAML with positions", floor=floor, takes=taken["marks"], floor_takes=taken["yaml"])
     floor = "jsonschema-rs, a manifest"
-    yield Row(what="jsonschema, a manifest", floor=floor, takes=taken["reference"], floor_takes=taken["fast"])
+    yield Row(what="our validator, a manifest", floor=floor, takes=taken["own"], floor_takes=taken["compiled"])
+    yield Row(what="jsonschema, a manifest", floor=floor, takes=taken["reference"], floor_takes=taken["compiled"])
 
 
-def _ready(setting: Setting) -> Row:
-    """Compare how long the two validators take until they can judge the first manifest."""
+def _ready(setting: Setting) -> Iterator[Row]:
+    """Compare how long each validator takes until it can judge the first manifest."""
     path = json.dumps(str(_schema_path()))
-    fast = f"import json, jsonschema_rs; jsonschema_rs.Draft202012Validator(json.load(open({path})))"
+    own = f"import json; from gitreg.schema.decide import decider; decider(json.load(open({path})))({{}})"
+    compiled = f"import json, jsonschema_rs; jsonschema_rs.Draft202012Validator(json.load(open({path})))"
     reference = f"import json, jsonschema; jsonschema.Draft202012Validator(json.load(open({path}))).is_valid({{}})"
-    commands = {"floor": "pass", "fast": fast, "reference": reference}
+    commands = {"floor": "pass", "own": own, "compiled": compiled, "reference": reference}
     taken = interleaved(
         {name: process([sys.executable, "-c", text], setting.environment) for name, text in commands.items()},
         setting.repeats,
     )
-    return Row(
-        what="jsonschema, getting ready",
-        floor="jsonschema-rs, getting ready",
-        takes=taken["reference"] - taken["floor"],
-        floor_takes=taken["fast"] - taken["floor"],
-    )
+    ready = {name: taken[name] - taken["floor"] for name in commands if name != "floor"}
+    for what, name in (("our validator", "own"), ("jsonschema", "reference")):
+        yield Row(
+            what=f"{what}, getting ready",
+            floor="jsonschema-rs, getting ready",
+            takes=ready[name],
+            floor_takes=ready["compiled"],
+        )
 
 
 def _schema_path() -> Path:

@@ -10,7 +10,7 @@ from benchmarks.generate import ADMIN, Generated, generate, git
 from benchmarks.measure import Peak, Row, interleaved, table
 from gitreg.gate_hooks.audit.proof import verify
 from gitreg.gate_hooks.check import check_range
-from gitreg.gate_hooks.install import examine
+from gitreg.gate_hooks.examine import examine
 from gitreg.gate_hooks.marks import implied_mark
 from gitreg.git import Repository, refs
 from gitreg.layout import DeployTag

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitreg.gate_hooks.configuration import SERVER_CONFIG, configure_server, settings_of
-from gitreg.gate_hooks.install import examine
+from gitreg.gate_hooks.examine import examine
 from gitreg.git import Repository
 from gitreg.layout import MAIN
 from gitreg.registry.setup import InitRequest, fix, init

@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitreg.errors import ConflictError, InvalidError
-from gitreg.gate_hooks.install import (
-    CLONE_HOOKS,
-    SERVER_HOOKS,
-    Finding,
-    configure_server,
-    examine,
-    hook_text,
-    in_force,
-    install,
-)
+from gitreg.gate_hooks.audit import audit_path, head_path
+from gitreg.gate_hooks.configuration import configure_server
+from gitreg.gate_hooks.examine import examine, in_force
+from gitreg.gate_hooks.install import CLONE_HOOKS, SERVER_HOOKS, hook_text, install
 from gitreg.git import Repository
 from gitreg.registry.setup import InitRequest, fix, init
 from tests.gate.support import version_file
@@ -24,6 +18,9 @@ from tests.gate_hooks.support import Server, run
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from gitreg.gate_hooks.finding import Finding
+    from tests.gate_hooks.signing import SignedServer
 
 
 @pytest.fixture
@@ -317,3 +314,77 @@ def test_a_repository_of_another_server_becomes_a_registry_and_stays_one(tmp_pat
     assert (path / "hooks" / "update").exists()
     with Repository.open(path) as repository:
         assert wrong(repository) == {}
+
+
+# What keeps a push from being logged or judged
+
+
+def test_a_log_that_is_missing_is_found(registry: Repository) -> None:
+    for path in (audit_path(registry.git_dir), head_path(registry.git_dir)):
+        path.unlink()
+
+    found = wrong(registry)
+
+    assert list(found) == ["audit log"]
+    assert "the registry has no audit log: no push is accepted" in found["audit log"].message
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "half gone", "a link"])
+def test_a_damaged_log_is_found(server: Server, registry: Repository, damage: str) -> None:
+    assert server.push("alice", version_file("1.1.0")).accepted
+    log = audit_path(registry.git_dir)
+    if damage == "cut":
+        log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    elif damage == "emptied":
+        log.write_bytes(b"")
+    elif damage == "half gone":
+        head_path(registry.git_dir).unlink()
+    else:
+        log.rename(log.with_suffix(".away"))
+        log.symlink_to(log.with_suffix(".away"))
+
+    assert list(wrong(registry)) == ["audit log"]
+
+
+def test_settings_that_do_not_ask_for_the_signatures_that_tell_who_pushes_are_found(registry: Repository) -> None:
+    registry.run(["config", "gitreg.identity", "signature"])
+
+    found = wrong(registry)
+
+    assert list(found) == ["gitreg.identity"]
+    assert "registry.yaml on main does not ask for them" in found["gitreg.identity"].message
+
+
+def test_signatures_that_nobody_can_verify_are_found(
+    signed_server: SignedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with Repository.open(signed_server.path) as registry:
+        assert wrong(registry) == {}
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "git").symlink_to(str(shutil.which("git")))
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+        assert list(wrong(registry)) == ["ssh-keygen"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (None, "is missing on main"),
+        (b"junk\n", "no push is accepted"),
+        (b"", "no admin has a key that counts now"),
+    ],
+)
+def test_keys_by_which_nobody_can_push_are_found(signed_server: SignedServer, keys: bytes | None, said: str) -> None:
+    # As its owner could leave it; a push could not.
+    server = signed_server
+    lines = keys if keys is None else keys + server.people.lines("alice").encode()
+    oid = server.signed("root", {"keys/allowed_signers": lines})
+    shutil.copytree(server.client.git_dir / "objects", server.path / "objects", dirs_exist_ok=True)
+    server.git("update-ref", "refs/heads/main", oid)
+
+    with Repository.open(server.path) as registry:
+        found = wrong(registry)
+
+    assert list(found) == ["keys/allowed_signers"]
+    assert said in found["keys/allowed_signers"].message

@@ -9,7 +9,7 @@ import pytest
 
 from gitreg.errors import ConflictError
 from gitreg.gate import Code
-from gitreg.gate_hooks.install import configure_server
+from gitreg.gate_hooks.configuration import configure_server
 from gitreg.gate_hooks.marks import write_marks
 from gitreg.git import Repository
 from tests.gate.support import PROD, model_file, pointer_file, version_file

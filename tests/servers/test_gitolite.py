@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gitreg.gate_hooks.install import examine
+from gitreg.gate_hooks.examine import examine
 from gitreg.git import Repository
 from gitreg.layout import MAIN
 from tests.gate_hooks.support import Server

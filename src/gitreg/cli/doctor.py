@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gitreg.cli.screen import Screen
-    from gitreg.gate_hooks.install import Finding
+    from gitreg.gate_hooks.finding import Finding
 
 _WRONG = 6  # IntegrityError's
 

@@ -238,6 +238,7 @@ def _judge_chain(
         found += _judge_signers(desk, chain, policy, who, findings)
     paths: list[str] = []
     parent = base
+    brings_large = _brings_large(desk, chain)
     left = desk.limits.push_bytes
     walk = changed_along(repository.objects, chain, budget=desk.limits.paths, depth=desk.limits.depth)
     for oid in chain[1:]:
@@ -253,8 +254,11 @@ def _judge_chain(
         commit = Commit(oid, edits, Snapshot(repository, parent), Snapshot(repository, oid))
         findings.touch(edit.path for edit in edits)
         # Without a signature that holds there is no actor: what else is wrong is told all the same.
-        violations = _judge_header(desk, oid, parent, facts.now)
-        violations += judge(commit, policy, findings.signers.get(oid) if signed else who, facts, limits=desk.limits)
+        actor = findings.signers.get(oid) if signed else who
+        violations = _judge_header(repository, oid, facts.now)
+        if brings_large:
+            violations += _judge_sides(desk, oid, parent)
+        violations += judge(commit, policy, actor, facts, limits=desk.limits)
         found += violations
         if not violations:
             facts.advance(oid, edits)
@@ -263,17 +267,31 @@ def _judge_chain(
     return found + judge_mixture(dict.fromkeys(paths))
 
 
-def _judge_header(desk: Desk, oid: str, parent: str, now: int) -> list[Violation]:
-    """Judge what a commit says of itself, and bound what a side that it merges has ever held."""
-    repository, most = desk.repository, desk.limits.file_bytes
+def _judge_header(repository: Repository, oid: str, now: int) -> list[Violation]:
+    """Judge what a commit says of itself."""
     commit = repository.objects.commit(oid)
     people = {"author": commit.author, "committer": commit.committer}
     claims = [claim_of(role, who) for role, who in people.items()]
-    found = list(judge_headers(oid, claims, commit.message, now))
-    if len(commit.parents) > 1 and git_history.has_large_blob(repository, oid, parent, most):
-        what = f"a side that it merges brings a file of more than {most} bytes"
-        found.append(Violation(Code.FILE_TOO_LARGE, what, "merge a side that never had it", commit=oid))
-    return found
+    return list(judge_headers(oid, claims, commit.message, now))
+
+
+def _brings_large(desk: Desk, chain: Sequence[str]) -> bool:
+    """Whether a chain that merges brings a file that is too large; without merges the changed files tell."""
+    commits = desk.repository.objects
+    if not any(len(commits.commit(oid).parents) > 1 for oid in chain[1:]):
+        return False
+    return git_history.has_large_blob(desk.repository, chain[-1], chain[0], desk.limits.file_bytes)
+
+
+def _judge_sides(desk: Desk, oid: str, parent: str) -> list[Violation]:
+    """Bound what a side that a commit merges has ever held."""
+    repository, most = desk.repository, desk.limits.file_bytes
+    if len(repository.objects.commit(oid).parents) < 2:  # noqa: PLR2004 - one parent is no merge
+        return []
+    if not git_history.has_large_blob(repository, oid, parent, most):
+        return []
+    what = f"a side that it merges brings a file of more than {most} bytes"
+    return [Violation(Code.FILE_TOO_LARGE, what, "merge a side that never had it", commit=oid)]
 
 
 def claim_of(role: str, who: Signature) -> Claim:

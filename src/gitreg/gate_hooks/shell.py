@@ -172,7 +172,7 @@ def _receive(git_dir: Path, clean: Mapping[str, str]) -> int:
 def _require_gate(repository: Repository) -> None:
     """Refuse where a push could go past the gate, or would not be known to be this user's."""
     from gitreg.gate_hooks import identity
-    from gitreg.gate_hooks.install import examine
+    from gitreg.gate_hooks.examine import examine_gate
 
     source = repository.config(identity.CONFIG)
     if source != VARIABLE:
@@ -180,7 +180,7 @@ def _require_gate(repository: Repository) -> None:
             f"{identity.CONFIG} is {source or 'not set'}, so that a push over ssh would be somebody else's",
             hint=f"the server's owner runs `git config {identity.CONFIG} {VARIABLE}` in the registry",
         )
-    found = next((each for each in examine(repository) if each.opens), None)
+    found = next((each for each in examine_gate(repository) if each.opens), None)
     if found:
         raise DeniedError(
             f"the gate is not in force, so nothing is taken in: {found.subject}: {found.message}",

@@ -14,7 +14,7 @@ from gitreg.records import dataclass, field, replace
 from gitreg.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from gitreg.gate import RefUpdate
     from gitreg.git import Repository
@@ -103,16 +103,20 @@ def _judge(repository: Repository, items: Sequence[_Item], rules: Signing) -> Si
         if fault is not None:
             item, fact = items[index], SignatureFact(job.signature.key, fault)
             found[index] = judge_signature(fact, item.when, rules, item.what, item.oid)
-    return _together(items, found)
+    return _together(items, found, jobs)
 
 
-def _together(items: Iterable[_Item], found: Iterable[Signer]) -> Signers:
+def _together(items: Iterable[_Item], found: Iterable[Signer], verified: Collection[int]) -> Signers:
+    """Gather what was found; whose signature ssh-keygen was not asked about, and nothing is said against, is nobody."""
     users: dict[str, UserName] = {}
     violations: list[Violation] = []
-    for item, signer in zip(items, found, strict=True):
+    for index, (item, signer) in enumerate(zip(items, found, strict=True)):
         violations += signer.violations
-        if signer.user is not None:
+        if signer.user is not None and index in verified:
             users[item.oid] = signer.user
+        elif not signer.violations:
+            message = f"the signature of {item.what} was neither verified nor refused"
+            violations.append(Violation(Code.INTERNAL, message, "tell the server's owner", commit=item.oid))
     return Signers(users, tuple(violations))
 
 

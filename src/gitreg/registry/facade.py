@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gitreg.config import Location
     from gitreg.gate import Violation
-    from gitreg.gate_hooks.install import Finding
+    from gitreg.gate_hooks.finding import Finding
     from gitreg.manifest import Lifecycle, Manifest, ManifestDiff, Model
     from gitreg.names import Version
     from gitreg.objects import Progress, Store
@@ -477,7 +477,7 @@ class Registry:
 
     def doctor(self) -> list[Finding]:
         """Say whether the hooks and the configuration of this repository are in force."""
-        from gitreg.gate_hooks.install import examine
+        from gitreg.gate_hooks.examine import examine
 
         if self.location.where is Where.URL:
             raise InvalidError("the doctor looks at repositories on this machine", hint="run it on the server")

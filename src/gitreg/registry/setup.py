@@ -19,14 +19,8 @@ from gitreg.errors import ConflictError, InvalidError
 from gitreg.gate import RefUpdate, refusal
 from gitreg.gate_hooks import audit, identity
 from gitreg.gate_hooks.check import check_folder
-from gitreg.gate_hooks.install import (
-    CLONE_HOOKS,
-    SERVER_HOOKS,
-    configure_server,
-    hooks_of,
-    install,
-    is_registry,
-)
+from gitreg.gate_hooks.configuration import configure_server
+from gitreg.gate_hooks.install import CLONE_HOOKS, SERVER_HOOKS, hooks_of, install, is_registry
 from gitreg.gate_hooks.marks import write_marks
 from gitreg.git import Repository, refs, write_commit
 from gitreg.git.checkout import identity as git_identity

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gitreg.gate_hooks.audit.entry import ADOPT, GENESIS, INIT, Entry, source_of
-from gitreg.gate_hooks.audit.log import actors_of, append, audit_path, begin, decided, head, head_path, position
+from gitreg.gate_hooks.audit.log import actors_of, append, audit_path, begin, check, decided, head, head_path, position
 
 __all__ = [
     "ADOPT",
@@ -14,6 +14,7 @@ __all__ = [
     "append",
     "audit_path",
     "begin",
+    "check",
     "decided",
     "head",
     "head_path",

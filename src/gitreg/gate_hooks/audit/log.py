@@ -241,8 +241,23 @@ def _is_still(fd: int, path: Path) -> bool:
 # The end of the log
 
 
+def check(git_dir: Path) -> None:
+    """Raise IntegrityError where no entry could be appended: the log is missing, cut, altered or somebody else's."""
+    with locked(git_dir, shared=True) as files:
+        _found_end(files)
+
+
 def _checked_end(files: Files) -> tuple[int, Place]:
-    """Find the end of the whole lines and the last entry, once the head is known to agree, and made to.
+    """Find the end of the whole lines and the last entry, once the head is known to agree, and made to."""
+    end, last, known = _found_end(files)
+    if last != known:
+        os.fsync(files.log)  # whoever wrote the last lines may have been killed before
+        _remember(files.head, last)
+    return end, last
+
+
+def _found_end(files: Files) -> tuple[int, Place, Place]:
+    """Find the end of the whole lines, the last entry, and the one that the head knows of.
 
     The log may go on past its head, in an unbroken chain: a hook was killed between the two, or the files were copied
     while pushes arrived. It may not end before it.
@@ -268,10 +283,7 @@ def _checked_end(files: Files) -> tuple[int, Place]:
             f"the audit log ends at entry {last.number}, and {HEAD} knows of {known.number}: it was cut or altered",
             hint=_ASK,
         )
-    if last != known:
-        os.fsync(files.log)  # whoever wrote the last lines may have been killed before
-        _remember(files.head, last)
-    return end, last
+    return end, last, known
 
 
 def _place(line: bytes) -> tuple[Place, str]:
