@@ -93,7 +93,12 @@ def test_ctrl_c_ends_cleanly(gitreg: Gitreg, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_signal_ends_a_waiting_process_cleanly(registry: Path, weights: Path) -> None:
     args = ["register", "risk/fraud", str(weights), "--version", "2.0.0", "--metrics", "-"]
     with subprocess.Popen(
-        [sys.executable, "-m", "gitreg", *args], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "gitreg", *args],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background has a shell that makes them deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     ) as process:
         time.sleep(1.5)  # it waits for its standard input by then; were it slower, the end would be the same
         process.send_signal(signal.SIGINT)

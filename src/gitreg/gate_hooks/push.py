@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from gitreg.access import known_users
@@ -36,7 +37,7 @@ from gitreg.reader.history import edits_of
 from gitreg.records import dataclass, field, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gitreg.gate_hooks.facts import BlobSize
     from gitreg.git import Repository, Signature
@@ -238,7 +239,7 @@ def _judge_chain(
         found += _judge_signers(desk, chain, policy, who, findings)
     paths: list[str] = []
     parent = base
-    brings_large = _brings_large(desk, chain)
+    brings_large = cache(partial(git_history.has_large_blob, repository, chain[-1], base, desk.limits.file_bytes))
     left = desk.limits.push_bytes
     walk = changed_along(repository.objects, chain, budget=desk.limits.paths, depth=desk.limits.depth)
     for oid in chain[1:]:
@@ -256,8 +257,7 @@ def _judge_chain(
         # Without a signature that holds there is no actor: what else is wrong is told all the same.
         actor = findings.signers.get(oid) if signed else who
         violations = _judge_header(repository, oid, facts.now)
-        if brings_large:
-            violations += _judge_sides(desk, oid, parent)
+        violations += _judge_sides(desk, oid, parent, brings_large)
         violations += judge(commit, policy, actor, facts, limits=desk.limits)
         found += violations
         if not violations:
@@ -275,20 +275,15 @@ def _judge_header(repository: Repository, oid: str, now: int) -> list[Violation]
     return list(judge_headers(oid, claims, commit.message, now))
 
 
-def _brings_large(desk: Desk, chain: Sequence[str]) -> bool:
-    """Whether a chain that merges brings a file that is too large; without merges the changed files tell."""
-    commits = desk.repository.objects
-    if not any(len(commits.commit(oid).parents) > 1 for oid in chain[1:]):
-        return False
-    return git_history.has_large_blob(desk.repository, chain[-1], chain[0], desk.limits.file_bytes)
+def _judge_sides(desk: Desk, oid: str, parent: str, brings_large: Callable[[], bool]) -> list[Violation]:
+    """Bound what a side that a commit merges has ever held.
 
-
-def _judge_sides(desk: Desk, oid: str, parent: str) -> list[Violation]:
-    """Bound what a side that a commit merges has ever held."""
+    `brings_large` says whether the push as a whole holds too much; only then is each merge looked at.
+    """
     repository, most = desk.repository, desk.limits.file_bytes
     if len(repository.objects.commit(oid).parents) < 2:  # noqa: PLR2004 - one parent is no merge
         return []
-    if not git_history.has_large_blob(repository, oid, parent, most):
+    if not brings_large() or not git_history.has_large_blob(repository, oid, parent, most):
         return []
     what = f"a side that it merges brings a file of more than {most} bytes"
     return [Violation(Code.FILE_TOO_LARGE, what, "merge a side that never had it", commit=oid)]
