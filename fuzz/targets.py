@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import binascii
+import io
+import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from gitreg.gate import parse_updates
 from gitreg.git.protocol import Commands, MalformedError, Report
 from gitreg.git.signatures import SshSignature, split_commit, split_tag
 from gitreg.keys import AllowedSigners
+from gitreg.scan import Inspection, inspect_file
 from gitreg.wire import MAX_DEPTH, MAX_NODES, Document, dump, load, load_plain
 from tests.properties import reference
 
@@ -157,12 +160,34 @@ def _followed(chunks: Sequence[bytes]) -> tuple[object, ...]:
     return (failed, commands.updates, commands.is_whole, commands.capabilities, *said)
 
 
+NAMES = (
+    *("a", "a.safetensors", "a.onnx", "a.gguf", "a.npy", "a.npz", "a.h5", "a.keras", "a.tflite", "a.mlmodel", "a.xml"),
+    *("a.pkl", "a.pt", "a.joblib", "a.zip", "a.tar", "a.tar.gz"),
+)
+
+
+def model_files(data: bytes) -> None:
+    """Any file has an inspection, bounded and plain; what it vouches for, the file has bytes for."""
+    name, content = NAMES[data[0] % len(NAMES) if data else 0], data[1:]
+    found = inspect_file(io.BytesIO(content), name)
+    written = json.dumps(found.to_data())
+    assert Inspection.from_data(json.loads(written)) == found, "written, it reads otherwise"
+    assert found.problem is None or len(found.problem) < 4000, "a refusal as long as what it refuses"
+    assert len(written) < 200_000 + 50 * len(content), "a report that is longer than its file"
+    assert found.tensor_count <= 8 * max(len(content), 1) + 200_000, "tensors from nowhere"
+    if found.format in {"safetensors", "gguf", "numpy"} and not found.problem:
+        widths = {"float32": 4, "int64": 8, "float64": 8, "int8": 1, "uint8": 1, "float16": 2}
+        needs = sum(each.elements * widths.get(each.dtype, 0) for each in found.tensors)
+        assert needs <= len(content), "tensors that the file has no bytes for"
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "yaml": strict_yaml,
     "refs": ref_updates,
     "keys": allowed_signers,
     "signatures": signatures,
     "packets": packets,
+    "models": model_files,
 }
-LENGTHS = {"yaml": 4096, "refs": 1024, "keys": 2048, "signatures": 2048, "packets": 1024}
+LENGTHS = {"yaml": 4096, "refs": 1024, "keys": 2048, "signatures": 2048, "packets": 1024, "models": 8192}
 """The longest input, in bytes, that the fuzzer tries: enough for every rule, little enough to be fast."""

@@ -19,10 +19,10 @@ def numpy_format(sample: Sample) -> Format | None:
     """Tell a NumPy array; one of Python objects is a pickle."""
     if not sample.head.startswith(b"\x93NUMPY"):
         return None
-    return Format.PICKLE if _holds_objects(sample.head) else Format.NUMPY
+    return Format.PICKLE if holds_objects(sample.head) else Format.NUMPY
 
 
-def _holds_objects(head: bytes) -> bool:
+def holds_objects(head: bytes) -> bool:
     """Whether an array's header names Python objects, which NumPy pickles, or cannot be understood.
 
     https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
@@ -97,7 +97,7 @@ def _in_npz(archive: zipfile.ZipFile) -> Format:
             head = array.read(_MAX_NPY_HEADER + 12)
         if not head.startswith(b"\x93NUMPY"):
             return Format.ZIP
-        if _holds_objects(head):
+        if holds_objects(head):
             return Format.PICKLE
     return Format.NPZ
 

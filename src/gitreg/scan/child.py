@@ -1,0 +1,31 @@
+"""Inspect the files that are named on standard input, in a process that can do nothing else."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+
+from gitreg.scan.confine import confine
+from gitreg.scan.inspection import inspect_file
+
+
+def main() -> None:
+    """Answer each line, a JSON list of a path and a name, with one line: an inspection, or an error."""
+    sys.dont_write_bytecode = True
+    gc.disable()  # it lives for a few files, and its memory is limited
+    confine()
+    for line in sys.stdin.buffer:
+        path, name = json.loads(line)
+        sys.stdout.buffer.write(json.dumps(_answer(path, name)).encode() + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _answer(path: str, name: str) -> dict[str, object]:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - nothing else of pathlib is needed here
+            return inspect_file(file, name).to_data()
+    except OSError as error:
+        return {"error": str(error.strerror)}
+    except MemoryError:
+        return {"error": "memory"}

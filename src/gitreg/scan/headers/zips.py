@@ -1,0 +1,172 @@
+"""Read a zip file's directory, and refuse one that two readers would understand in two ways."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitreg.scan.headers.source import Source, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_ENTRIES = 100_000
+_MAX_DIRECTORY = 64 * 1024 * 1024
+_END, _END64, _LOCATOR, _ENTRY, _LOCAL = b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\1\2", b"PK\3\4"
+_WIDE = 0xFFFF_FFFF
+_STORED, _DEFLATED = 0, 8
+
+
+class Entry(NamedTuple):
+    """A file in a zip: its name, how it is packed, where its bytes are."""
+
+    name: str
+    method: int
+    start: int
+    packed: int
+    size: int
+
+
+def entries(source: Source) -> list[Entry]:
+    """List the files of a zip; HeaderError where its directory and the files disagree, overlap or are encrypted."""
+    start, length, count = _directory(source)
+    if count > MAX_ENTRIES or length > _MAX_DIRECTORY:
+        refuse(f"{count:,} files in {length:,} bytes of directory, at most {MAX_ENTRIES:,} are read")
+    data = source.read(start, length, "the zip's directory")
+    found = [_placed(source, *each) for each in _listed(data, count)]
+    names = set[str]()
+    for entry in found:
+        if entry.name in names:
+            refuse(f"{entry.name[:100]!r} is in the zip twice")
+        names.add(entry.name)
+    reached = 0
+    for entry in sorted(found, key=lambda each: each.start):
+        if entry.start < reached:
+            refuse(f"{entry.name[:100]!r} overlaps another file of the zip")
+        reached = entry.start + entry.packed
+    if reached > start:
+        refuse("a file of the zip reaches into its directory")
+    return found
+
+
+def _directory(source: Source) -> tuple[int, int, int]:
+    """Find the directory: where it starts, its bytes, its entries. It has to end right before its end record."""
+    window = min(source.size, 22 + 65_535)
+    tail = source.peek(source.size - window, window)
+    at = tail.rfind(_END)
+    if at < 0 or len(tail) - at < 22:  # noqa: PLR2004 - an end record without a comment
+        refuse("the zip has no directory: truncated")
+    end = source.size - window + at
+    disk, first, here, count, length, start, comment = struct.unpack("<HHHHIIH", tail[at + 4 : at + 22])
+    if len(tail) - at != 22 + comment:
+        refuse("bytes follow the zip's end")
+    if tail.count(_END) > 1 and _END in tail[at + 4 :]:
+        refuse("two ends of a zip")
+    if disk or first or here != count:
+        refuse("a zip of several disks")
+    stop = end
+    if source.peek(end - 20, 4) == _LOCATOR:
+        stop, count, length, start = _wide(source, end - 20)
+    if start + length != stop:
+        refuse(f"the zip's directory of {length:,} bytes at byte {start} does not end at byte {stop}")
+    return start, length, count
+
+
+def _wide(source: Source, at: int) -> tuple[int, int, int, int]:
+    record = source.number(at + 8, "Q", "the zip's end")
+    data = source.read(record, 56, "the zip's end")
+    size = int.from_bytes(data[4:12], "little")
+    if data[:4] != _END64 or record + 12 + size != at:
+        refuse("the zip's end is not where it says")
+    count, length, start = struct.unpack("<QQQ", data[32:56])
+    return record, count, length, start
+
+
+def _listed(data: bytes, count: int) -> Iterator[tuple[bytes, int, int, int, int, int]]:
+    position = 0
+    for _ in range(count):
+        row = data[position : position + 46]
+        if row[:4] != _ENTRY or len(row) != 46:  # noqa: PLR2004
+            refuse("the zip's directory ends before its last file")
+        flags, method = struct.unpack("<HH", row[8:12])
+        packed, size, name, extra, comment = struct.unpack("<IIHHH", row[20:34])
+        offset = int.from_bytes(row[42:46], "little")
+        rest = data[position + 46 : position + 46 + name + extra]
+        wide = _wide_numbers(rest[name:], size, packed, offset)
+        yield (rest[:name], flags, method, *wide)
+        position += 46 + name + extra + comment
+    if position != len(data):
+        refuse("bytes are left in the zip's directory")
+
+
+def _wide_numbers(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
+    """Take from the extra field of zip64 the numbers that 32 bits do not hold."""
+    position, wide = 0, b""
+    while position + 4 <= len(extra):
+        kind, length = struct.unpack("<HH", extra[position : position + 4])
+        if kind == 1:
+            wide = extra[position + 4 : position + 4 + length]
+        position += 4 + length
+    found = []
+    for value in (size, packed, offset):
+        if value == _WIDE:
+            if len(wide) < 8:  # noqa: PLR2004
+                refuse("a large file of the zip has no size")
+            value, wide = int.from_bytes(wide[:8], "little"), wide[8:]  # noqa: PLW2901
+        found.append(value)
+    return found[0], found[1], found[2]
+
+
+def _placed(source: Source, raw: bytes, flags: int, method: int, size: int, packed: int, offset: int) -> Entry:  # noqa: PLR0913, PLR0917 - a row of the directory
+    """Compare an entry with the header before its bytes, by which other readers go."""
+    name = raw.decode("utf-8" if flags & 0x800 else "cp437", "replace")
+    if flags & 0x2041:
+        refuse(f"{name[:100]!r} is encrypted")
+    local = source.read(offset, 30, f"{name[:100]!r} in the zip")
+    if local[:4] != _LOCAL:
+        refuse(f"{name[:100]!r} is not where the zip's directory says")
+    length, extra = struct.unpack("<HH", local[26:30])
+    if source.read(offset + 30, length, "a name in the zip") != raw:
+        refuse(f"{name[:100]!r} has another name before its bytes")
+    if int.from_bytes(local[8:10], "little") != method:
+        refuse(f"{name[:100]!r} is packed in two ways")
+    here_packed, here_size = struct.unpack("<II", local[18:26])
+    if not flags & 8 and _WIDE not in {here_packed, here_size} and (here_packed, here_size) != (packed, size):
+        refuse(f"{name[:100]!r} has other sizes before its bytes than in the zip's directory")
+    start = offset + 30 + length + extra
+    if start + packed > source.size:
+        refuse(f"{name[:100]!r} would end at byte {start + packed} of {source.size}: truncated")
+    if method == _STORED and packed != size:
+        refuse(f"{name[:100]!r} has {packed:,} bytes, and says {size:,}")
+    if method == _DEFLATED and size > packed * 1_040 + 64:
+        refuse(f"{name[:100]!r} says that {packed:,} bytes unpack to {size:,}: more than deflate can")
+    parts = name.replace("\\", "/").split("/")
+    if not parts[0] or ".." in parts or "\0" in name:
+        refuse(f"{name[:100]!r} leads out of the zip")
+    return Entry(name, method, start, packed, size)
+
+
+def unpacked(source: Source, entry: Entry, limit: int) -> bytes:
+    """Unpack up to `limit` bytes of an entry."""
+    import zlib
+
+    if entry.method == _STORED:
+        return source.read(entry.start, min(entry.size, limit), entry.name[:100])
+    if entry.method != _DEFLATED:
+        refuse(f"{entry.name[:100]!r} is packed by method {entry.method}, which is not read here")
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    found = b""
+    position, stop = entry.start, entry.start + entry.packed
+    want = min(limit, entry.size)
+    try:
+        while position < stop and len(found) < want and not inflate.eof:
+            data = source.read(position, min(1 << 16, stop - position), entry.name[:100])
+            position += len(data)
+            found += inflate.decompress(data, want - len(found))
+            while inflate.unconsumed_tail and len(found) < want:
+                found += inflate.decompress(inflate.unconsumed_tail, want - len(found))
+    except zlib.error as error:
+        refuse(f"{entry.name[:100]!r} is damaged: {error}")
+    if len(found) != want:
+        refuse(f"{entry.name[:100]!r} has fewer bytes than the zip says")
+    return found

@@ -1,0 +1,200 @@
+"""Read a file's headers as its format defines them, and tell what it holds and whether all of it is true.
+
+For files that nobody vouches for: call `inspect_files` of `gitreg.scan`, which does this in a process with limits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from gitreg.records import dataclass, field
+from gitreg.scan.content import detect_file
+from gitreg.scan.formats import PICKLES, Format
+from gitreg.scan.headers import arrays, coreml, gguf, onnx, openvino, safetensors, tflite
+from gitreg.scan.headers.source import Facts, HeaderError, Source, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_LISTED = 10_000  # tensors that a report lists; all are counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a file is and holds; `problem` says why it cannot be what it claims to be, or None.
+
+    `dtypes` counts tensors by their type; `tensors` are the first 10,000 of `tensor_count`. `parameters` are the
+    elements of all tensors. `dangers` is what would run when it is loaded; `holds` the formats inside an archive.
+    """
+
+    path: str
+    format: Format
+    size: int
+    problem: str | None = None
+    tensor_count: int = 0
+    parameters: int = 0
+    dtypes: dict[str, int] = field(default_factory=dict)
+    tensors: tuple[Tensor, ...] = ()
+    inputs: tuple[Tensor, ...] | None = None
+    outputs: tuple[Tensor, ...] | None = None
+    details: dict[str, str | int] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
+    dangers: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    files: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether loading it runs its author's code."""
+        return self.format in PICKLES or bool(set(self.holds) & PICKLES)
+
+    def to_data(self) -> dict[str, Any]:
+        """Give plain data, without what is empty."""
+        data: dict[str, Any] = {
+            "path": self.path,
+            "format": str(self.format),
+            "size": self.size,
+            "problem": self.problem,
+            "tensor_count": self.tensor_count,
+            "parameters": self.parameters,
+            "dtypes": self.dtypes,
+            "inputs": _rows(self.inputs),
+            "outputs": _rows(self.outputs),
+            "details": self.details,
+            "imports": list(self.imports),
+            "dangers": list(self.dangers),
+            "holds": list(self.holds),
+            "files": self.files,
+            "notes": list(self.notes),
+            "tensors": _rows(self.tensors),
+        }
+        empty = {key for key, value in data.items() if value in (None, 0, [], {})} - {"size"}
+        graph = {"inputs", "outputs"} if self.inputs is not None else set()  # one that takes nothing says so
+        return {key: value for key, value in data.items() if key not in empty - graph}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Inspection:
+        """Build from what `to_data` gave."""
+        several = ("imports", "dangers", "holds", "notes")
+        found = {**data, "format": Format(data["format"])} | {key: tuple(data.get(key, ())) for key in several}
+        found |= {key: _tensors(data[key]) for key in ("inputs", "outputs", "tensors") if key in data}
+        return cls(**found)
+
+
+def _rows(tensors: tuple[Tensor, ...] | None) -> list[dict[str, Any]] | None:
+    if tensors is None:
+        return None
+    return [{"name": each.name, "dtype": each.dtype, "shape": list(each.shape)} for each in tensors]
+
+
+def _tensors(rows: list[dict[str, Any]]) -> tuple[Tensor, ...]:
+    return tuple(Tensor(row["name"], row["dtype"], tuple(row["shape"])) for row in rows)
+
+
+def inspect_file(file: BinaryIO, name: str) -> Inspection:
+    """Inspect an open file; raises nothing for what is in it."""
+    size = file.seek(0, os.SEEK_END)
+    suffix = PurePath(name).suffix.lower()
+    source = Source(file, size)
+    found = _claimed(source, suffix) or detect_file(file, name)
+    try:
+        facts = _facts(source, found)
+        _check_name(source, found, suffix)
+    except HeaderError as error:
+        return Inspection(path=name, format=found, size=size, problem=str(error))
+    return Inspection(
+        path=name,
+        format=Format.PICKLE if Format.PICKLE in facts.holds and found in {Format.NUMPY, Format.NPZ} else found,
+        size=size,
+        tensor_count=len(facts.tensors),
+        parameters=sum(tensor.elements for tensor in facts.tensors),
+        dtypes=dict(Counter(tensor.dtype for tensor in facts.tensors).most_common(50)),
+        tensors=facts.tensors[:MAX_LISTED],
+        inputs=facts.inputs,
+        outputs=facts.outputs,
+        details=facts.details,
+        imports=facts.imports,
+        dangers=facts.dangers,
+        holds=facts.holds,
+        files=facts.files,
+        notes=facts.notes,
+    )
+
+
+def _claimed(source: Source, suffix: str) -> Format | None:
+    """Tell what a file claims to be where detection would give up on its damage."""
+    head = source.peek(0, 4096)
+    if suffix == ".safetensors" and head[8:9] == b"{":
+        return Format.SAFETENSORS
+    if head.startswith(b"GGUF") and suffix == ".gguf":
+        return Format.GGUF
+    return None
+
+
+_NAMED = {
+    ".safetensors": {Format.SAFETENSORS},
+    ".onnx": {Format.ONNX},
+    ".gguf": {Format.GGUF},
+    ".npy": {Format.NUMPY},
+    ".npz": {Format.NPZ},
+    ".keras": {Format.KERAS},
+    ".h5": {Format.HDF5},
+    ".hdf5": {Format.HDF5},
+    ".tflite": {Format.TFLITE},
+    ".mlmodel": {Format.COREML},
+    ".pt": {Format.TORCH, Format.TORCHSCRIPT},
+    ".pth": {Format.TORCH, Format.TORCHSCRIPT},
+    ".zip": {Format.ZIP},
+    ".tar": {Format.TAR},
+}
+
+
+def names_a_model(name: str) -> bool:
+    """Whether a file's name says that it holds a model, whatever its content is."""
+    return PurePath(name).suffix.lower() in _NAMED
+
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+_DAMAGED = {Format.OTHER, Format.TEXT, Format.ZIP}
+
+
+def _check_name(source: Source, found: Format, suffix: str) -> None:
+    """Refuse a file that is nothing, where its name says what it was; one that is something else is what it is."""
+    if source.peek(0, len(_LFS)) == _LFS:
+        raise HeaderError("this is Git LFS's pointer to the file, not the file: run `git lfs pull`")
+    wanted = _NAMED.get(suffix, {found})
+    if found not in wanted and found in _DAMAGED:
+        words = " or ".join(sorted(wanted))
+        raise HeaderError(f"its name says {words}, its content does not: truncated, damaged or something else")
+
+
+def _facts(source: Source, found: Format) -> Facts:
+    if found in PICKLES:
+        from gitreg.scan import loaded
+
+        return loaded.read(source, found)
+    if found in {Format.ZIP, Format.TAR, Format.NPZ, Format.KERAS}:
+        from gitreg.scan import packed
+
+        return packed.read(source, found)
+    if found is Format.HDF5:
+        from gitreg.scan.headers import hdf5
+
+        return hdf5.read(source)
+    reader = _READERS.get(found)
+    return reader(source) if reader else Facts()
+
+
+_READERS: dict[Format, Callable[[Source], Facts]] = {
+    Format.SAFETENSORS: safetensors.read,
+    Format.ONNX: onnx.read,
+    Format.GGUF: gguf.read,
+    Format.NUMPY: arrays.read,
+    Format.TFLITE: tflite.read,
+    Format.COREML: coreml.read,
+    Format.OPENVINO: openvino.read,
+}

@@ -1,0 +1,478 @@
+"""Follow a pickle's opcodes without running them, to the end, and tell what it would import and build.
+
+An unpickler is a machine with a stack. This one has the same stack and memo, but where an unpickler would import or
+call something it writes down what. It knows what joblib and PyTorch put into the stream between two opcodes, so it
+reaches the end where a scanner of opcodes alone stops. What it cannot follow is no pickle that it vouches for.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from gitreg.scan.headers.source import Source, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_OPCODES = 20_000_000
+MAX_IMPORTS = 10_000
+_MAX_LINE = 64 * 1024 * 1024  # bytes of a number or a name that is written as text
+_MAX_KEPT = 4_096  # bytes of a text that are kept: names are shorter
+_CHUNK = 64 * 1024
+_MAX_DEPTH = 32  # pickles in arrays in pickles
+
+
+class Global:
+    """Something that an unpickler imports: a class or a function by module and name."""
+
+    __slots__ = ("module", "name")
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+
+    def __str__(self) -> str:
+        """Write `module.name`."""
+        return f"{self.module}.{self.name}"
+
+
+class Call:
+    """What a call would return: what is called, with what, and what is put into it afterwards."""
+
+    __slots__ = ("arguments", "function", "items", "state")
+
+    def __init__(self, function: object, arguments: object) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.state: object = None
+        self.items: dict[object, object] = {}
+
+    def calls(self, name: str) -> bool:
+        """Whether it is a call of `module.name`."""
+        made = self.function
+        if isinstance(made, Global) and str(made) == "copyreg._reconstructor" and isinstance(self.arguments, tuple):
+            made = self.arguments[0] if self.arguments else None
+        return isinstance(made, Global) and str(made) == name
+
+
+class Persistent:
+    """An object that lies outside the pickle, by its id."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: object) -> None:
+        self.key = key
+
+
+class _Mark:
+    __slots__ = ()
+
+
+_MARK = _Mark()
+_UNKNOWN = object()
+
+
+class Trace:
+    """What a pickle would do: what it imports, in order, the object that it builds, where it ends."""
+
+    def __init__(self, source: Source, start: int = 0) -> None:
+        self.source = source
+        self.position = start
+        self.imports: dict[str, Global] = {}
+        self.dangers: list[str] = []
+        self.arrays = 0
+        self._left = MAX_OPCODES
+        self._depth = 0
+        self._chunk = b""
+        self._start = start
+
+    def run(self) -> object:
+        """Follow one pickle from the present position to its STOP; HeaderError where an unpickler would fail."""
+        if self._depth >= _MAX_DEPTH:
+            refuse(f"pickles are nested more than {_MAX_DEPTH} deep")
+        self._depth += 1
+        result = _Machine(self).run()
+        self._depth -= 1
+        return result
+
+    def step(self) -> None:
+        """Count an opcode."""
+        self._left -= 1
+        if self._left < 0:
+            refuse(f"more than {MAX_OPCODES:,} opcodes: too long to be followed")
+
+    def imported(self, module: object, name: object) -> Global | object:
+        """Note an import."""
+        if not isinstance(module, str) or not isinstance(name, str):
+            self.dangers.append(f"imports a name that it computes, before byte {self.position}")
+            return _UNKNOWN
+        found = Global(module, name)
+        self.imports.setdefault(str(found), found)
+        if len(self.imports) > MAX_IMPORTS:
+            refuse(f"more than {MAX_IMPORTS:,} imports")
+        return found
+
+    # --- bytes ---
+
+    def take(self, count: int) -> bytes:
+        """Read the argument of an opcode."""
+        at = self.position - self._start
+        if at < 0 or at + count > len(self._chunk):
+            self._start, at = self.position, 0
+            self._chunk = self.source.peek(self.position, max(count, _CHUNK))
+        data = self._chunk[at : at + count]
+        if len(data) != count:
+            refuse(f"the pickle breaks off at byte {self.source.size}")
+        self.position += count
+        return data
+
+    def skip(self, count: int) -> None:
+        """Pass over bytes that mean nothing here."""
+        if count < 0 or self.position + count > self.source.size:
+            refuse(f"the pickle would go on to byte {self.position + count} of {self.source.size}: truncated")
+        self.position += count
+
+    def payload(self, width: int) -> bytes:
+        """Read a text or bytes with their length before them: whole where short, else the beginning."""
+        length = int.from_bytes(self.take(width), "little")
+        if length > _MAX_KEPT:
+            start = self.position
+            self.skip(length)
+            return self.source.peek(start, _MAX_KEPT) + b"\0..."  # never a name
+        return self.take(length)
+
+    def line(self) -> bytes:
+        """Read to the end of a line."""
+        for limit in (_CHUNK // 256, _CHUNK, _MAX_LINE):
+            count = min(limit, self.source.size - self.position)
+            data = self.take(count)
+            self.position -= count
+            end = data.find(b"\n")
+            if end >= 0:
+                self.position += end + 1
+                return data[:end]
+        return refuse(f"a line without an end at byte {self.position}")
+
+
+class _Machine:
+    """The stack and memo of one pickle."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.stack: list[Any] = []
+        self.memo: dict[int, object] = {}
+
+    def run(self) -> object:
+        trace = self.trace
+        while True:
+            trace.step()
+            code = trace.take(1)
+            if code == b".":
+                return self.pop()
+            handler = _HANDLERS.get(code)
+            if handler is None:
+                refuse(f"byte {trace.position - 1} is no opcode: the pickle breaks off")
+            handler(self)
+
+    def pop(self) -> Any:  # noqa: ANN401 - whatever a pickle builds
+        if not self.stack or self.stack[-1] is _MARK:
+            refuse(f"the stack is empty at byte {self.trace.position}: the pickle breaks off")
+        return self.stack.pop()
+
+    def to_mark(self) -> list[Any]:
+        for index in range(len(self.stack) - 1, -1, -1):
+            if self.stack[index] is _MARK:
+                found = self.stack[index + 1 :]
+                del self.stack[index:]
+                return found
+        return refuse(f"no mark at byte {self.trace.position}: the pickle breaks off")
+
+    def top(self) -> Any:  # noqa: ANN401
+        if not self.stack or self.stack[-1] is _MARK:
+            refuse(f"the stack is empty at byte {self.trace.position}: the pickle breaks off")
+        return self.stack[-1]
+
+    def number(self, width: int) -> int:
+        return int.from_bytes(self.trace.take(width), "little")
+
+    # --- values ---
+
+    def push(self, value: object) -> None:
+        self.stack.append(value)
+
+    def text(self, width: int) -> None:
+        data = self.trace.payload(width)
+        try:
+            self.push(data.decode("utf-8", "surrogatepass") if len(data) <= _MAX_KEPT else _UNKNOWN)
+        except UnicodeDecodeError:
+            refuse(f"a text that is not UTF-8 before byte {self.trace.position}: the pickle breaks off")
+
+    def string(self, width: int) -> None:
+        data = self.trace.payload(width)
+        self.push(data.decode("latin-1") if len(data) <= _MAX_KEPT else _UNKNOWN)
+
+    def blob(self, width: int) -> None:
+        self.push(self.trace.payload(width))
+
+    def quoted(self) -> None:
+        line = self.trace.line().strip()
+        if len(line) < 2 or line[:1] not in {b"'", b'"'} or line[-1:] != line[:1]:  # noqa: PLR2004
+            refuse(f"a text without quotes before byte {self.trace.position}")
+        import codecs
+
+        try:
+            self.push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
+        except ValueError:
+            refuse(f"a text with a wrong escape before byte {self.trace.position}: the pickle breaks off")
+
+    def integer(self) -> None:
+        line = self.trace.line()
+        if line in {b"00", b"01"}:
+            self.push(line == b"01")
+            return
+        self.push(_number(line.rstrip(b"Ll") if line else line))
+
+    def real(self) -> None:
+        self.trace.line()
+        self.push(0.0)
+
+    def long(self, width: int) -> None:
+        length = self.number(width)
+        data = self.trace.payload(0) if not length else self._long(length)
+        self.push(int.from_bytes(data, "little", signed=True))
+
+    def _long(self, length: int) -> bytes:
+        if length > 1 << 31:
+            refuse(f"a number of {length:,} bytes at byte {self.trace.position}")
+        if length > _MAX_KEPT:
+            self.trace.skip(length)
+            return b""
+        return self.trace.take(length)
+
+    # --- containers ---
+
+    def appends(self) -> None:
+        items = self.to_mark()
+        self._extend(self.top(), items)
+
+    def append(self) -> None:
+        item = self.pop()
+        self._extend(self.top(), [item])
+
+    @staticmethod
+    def _extend(target: object, items: list[Any]) -> None:
+        if isinstance(target, list):
+            target.extend(items)
+
+    def set_items(self, items: list[Any]) -> None:
+        if len(items) % 2:
+            refuse(f"a key without a value before byte {self.trace.position}")
+        target = self.top()
+        found = target.items if isinstance(target, Call) else target
+        if isinstance(found, dict):
+            for index in range(0, len(items), 2):
+                key = items[index]
+                found[key if isinstance(key, str | int | float | bytes | None) else id(key)] = items[index + 1]
+
+    def dictionary(self) -> None:
+        items = self.to_mark()
+        self.push({})
+        self.set_items(items)
+
+    def tuple_of(self, count: int) -> None:
+        items = [self.pop() for _ in range(count)]
+        self.push(tuple(reversed(items)))
+
+    # --- memo ---
+
+    def get(self, index: int) -> None:
+        if index not in self.memo:
+            refuse(f"memo {index} is not there at byte {self.trace.position}: the pickle breaks off")
+        self.push(self.memo[index])
+
+    def put(self, index: int) -> None:
+        if index < 0:
+            refuse(f"memo {index} at byte {self.trace.position}")
+        self.memo[index] = self.top()
+
+    # --- imports and calls ---
+
+    def by_lines(self) -> Any:  # noqa: ANN401
+        module, name = (self.trace.line().decode("utf-8", "replace") for _ in range(2))
+        return self.trace.imported(module, name)
+
+    def by_stack(self) -> None:
+        name = self.pop()
+        self.push(self.trace.imported(self.pop(), name))
+
+    def instance(self) -> None:
+        arguments = self.to_mark()
+        self.push(Call(self.by_lines(), tuple(arguments)))
+
+    def object_of(self) -> None:
+        items = self.to_mark()
+        if not items:
+            refuse(f"a call of nothing at byte {self.trace.position}: the pickle breaks off")
+        self.push(self._called(items[0], tuple(items[1:])))
+
+    def reduce(self) -> None:
+        arguments = self.pop()
+        self.push(self._called(self.pop(), arguments))
+
+    def new_with_keywords(self) -> None:
+        self.pop()
+        self.reduce()
+
+    def _called(self, function: object, arguments: object) -> Call:
+        if not isinstance(function, Global):
+            self.trace.dangers.append(f"calls what it made itself, before byte {self.trace.position}")
+        return Call(function, arguments)
+
+    def extension(self, width: int) -> None:
+        self.trace.dangers.append(
+            f"imports extension {self.number(width)} of copyreg, before byte {self.trace.position}"
+        )
+        self.push(_UNKNOWN)
+
+    def build(self) -> None:
+        state = self.pop()
+        target = self.top()
+        if isinstance(target, Call):
+            target.state = state
+            if target.calls("joblib.numpy_pickle.NumpyArrayWrapper"):
+                self.array(state)
+            elif target.calls("joblib.numpy_pickle.NDArrayWrapper"):
+                refuse("arrays in files of their own, as joblib wrote them before 0.10")
+        elif isinstance(target, Global):
+            self.trace.dangers.append(f"changes {target}, before byte {self.trace.position}")
+
+    def array(self, state: object) -> None:
+        """Pass over the array that joblib writes after its wrapper."""
+        if not isinstance(state, dict):
+            refuse(f"an array without a description before byte {self.trace.position}")
+        shape, dtype, padded = state.get("shape"), state.get("dtype"), state.get("numpy_array_alignment_bytes")
+        if not isinstance(shape, tuple) or not isinstance(dtype, Call) or not isinstance(dtype.arguments, tuple):
+            refuse(f"an array without a shape and a dtype before byte {self.trace.position}")
+        from gitreg.scan.headers.arrays import dtype_of
+        from gitreg.scan.headers.source import Tensor, checked_shape
+
+        self.trace.arrays += 1
+        kind = str(dtype.arguments[0]) if dtype.arguments else ""
+        if _holds_objects(dtype, 0):
+            self.trace.run()
+            return
+        if padded is not None:
+            self.trace.skip(self.number(1))
+        _, width = dtype_of(kind)
+        self.trace.skip(Tensor("", kind, checked_shape("array", shape)).elements * width)
+
+
+def _holds_objects(dtype: object, depth: int) -> bool:
+    """Whether a dtype, or a field of it, is of Python objects: joblib pickles those."""
+    if depth > _MAX_DEPTH:
+        refuse("a dtype that is nested too deep")
+    if isinstance(dtype, Call):
+        arguments = dtype.arguments if isinstance(dtype.arguments, tuple) else ()
+        if arguments and str(arguments[0]).startswith("O"):
+            return True
+        return _holds_objects(dtype.state, depth + 1)
+    if isinstance(dtype, dict):
+        return any(_holds_objects(each, depth + 1) for each in dtype.values())
+    if isinstance(dtype, tuple | list):
+        return any(_holds_objects(each, depth + 1) for each in dtype)
+    return False
+
+
+def _number(line: bytes) -> int:
+    try:
+        return int(line)
+    except ValueError:
+        refuse(f"{line[:40]!r} is no number: the pickle breaks off")
+
+
+def _pop_or_mark(machine: _Machine) -> None:
+    """POP takes a mark away as well."""
+    if not machine.stack:
+        machine.pop()
+    machine.stack.pop()
+
+
+def _handlers() -> dict[bytes, Callable[[_Machine], Any]]:
+    """Say what each opcode does to the stack (Lib/pickletools.py says so in words)."""
+
+    def fixed(code: str) -> Callable[[_Machine], Any]:
+        return lambda m: m.push(struct.unpack(code, m.trace.take(struct.calcsize(code)))[0])
+
+    return {
+        b"\x80": lambda m: m.trace.take(1),  # PROTO
+        b"\x95": lambda m: m.trace.take(8),  # FRAME
+        b"(": lambda m: m.stack.append(_MARK),
+        b"0": _pop_or_mark,
+        b"1": lambda m: m.to_mark(),
+        b"2": lambda m: m.push(m.top()),
+        b"N": lambda m: m.push(None),
+        b"\x88": lambda m: m.push(True),  # noqa: FBT003
+        b"\x89": lambda m: m.push(False),  # noqa: FBT003
+        b"I": lambda m: m.integer(),
+        b"L": lambda m: m.integer(),
+        b"F": lambda m: m.real(),
+        b"G": fixed(">d"),
+        b"J": fixed("<i"),
+        b"K": fixed("<B"),
+        b"M": fixed("<H"),
+        b"\x8a": lambda m: m.long(1),
+        b"\x8b": lambda m: m.long(4),
+        b"S": lambda m: m.quoted(),
+        b"V": lambda m: m.push(m.trace.line().decode("raw-unicode-escape", "replace")),
+        b"U": lambda m: m.string(1),
+        b"T": lambda m: m.string(4),
+        b"X": lambda m: m.text(4),
+        b"\x8c": lambda m: m.text(1),
+        b"\x8d": lambda m: m.text(8),
+        b"B": lambda m: m.blob(4),
+        b"C": lambda m: m.blob(1),
+        b"\x8e": lambda m: m.blob(8),
+        b"\x96": lambda m: m.blob(8),
+        b"\x97": lambda m: m.push(_UNKNOWN),  # NEXT_BUFFER
+        b"\x98": lambda m: m.top(),  # READONLY_BUFFER
+        b"]": lambda m: m.push([]),
+        b"l": lambda m: m.push(m.to_mark()),
+        b"a": lambda m: m.append(),
+        b"e": lambda m: m.appends(),
+        b"}": lambda m: m.push({}),
+        b"d": lambda m: m.dictionary(),
+        b"s": lambda m: m.set_items(list(reversed([m.pop(), m.pop()]))),
+        b"u": lambda m: m.set_items(m.to_mark()),
+        b"\x8f": lambda m: m.push([]),  # EMPTY_SET
+        b"\x90": lambda m: m.appends(),  # ADDITEMS
+        b"\x91": lambda m: m.push(m.to_mark()),  # FROZENSET
+        b")": lambda m: m.push(()),
+        b"t": lambda m: m.push(tuple(m.to_mark())),
+        b"\x85": lambda m: m.tuple_of(1),
+        b"\x86": lambda m: m.tuple_of(2),
+        b"\x87": lambda m: m.tuple_of(3),
+        b"g": lambda m: m.get(_number(m.trace.line())),
+        b"h": lambda m: m.get(m.number(1)),
+        b"j": lambda m: m.get(m.number(4)),
+        b"p": lambda m: m.put(_number(m.trace.line())),
+        b"q": lambda m: m.put(m.number(1)),
+        b"r": lambda m: m.put(m.number(4)),
+        b"\x94": lambda m: m.put(len(m.memo)),
+        b"c": lambda m: m.push(m.by_lines()),
+        b"\x93": lambda m: m.by_stack(),
+        b"i": lambda m: m.instance(),
+        b"o": lambda m: m.object_of(),
+        b"R": lambda m: m.reduce(),
+        b"\x81": lambda m: m.reduce(),  # NEWOBJ: a class, its arguments
+        b"\x92": lambda m: m.new_with_keywords(),
+        b"b": lambda m: m.build(),
+        b"\x82": lambda m: m.extension(1),
+        b"\x83": lambda m: m.extension(2),
+        b"\x84": lambda m: m.extension(4),
+        b"P": lambda m: m.push(Persistent(m.trace.line())),
+        b"Q": lambda m: m.push(Persistent(m.pop())),
+    }
+
+
+_HANDLERS = _handlers()
