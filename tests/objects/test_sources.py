@@ -165,3 +165,85 @@ def test_more_files_than_a_manifest_can_list_are_refused_early(tmp_path: Path, m
     with pytest.raises(InvalidError, match="more than 3 files"):
         collect([folder])
     assert MAX_FILES >= 1000
+
+
+# --- .gitregignore --------------------------------------------------------------------------------------------------
+
+
+def names(sources: Iterable[Source]) -> list[str]:
+    return [source.path for source in sources]
+
+
+def test_what_a_gitregignore_matches_is_left_out_as_git_would_leave_it(tmp_path: Path) -> None:
+    fill(
+        tmp_path, ["model.onnx", "a.tmp", "logs/one.txt", "deep/logs/two.txt", "deep/keep.tmp", "deep/b.tmp", "top.txt"]
+    )
+    (tmp_path / ".gitregignore").write_text("# notes\n*.tmp\n!keep.tmp\nlogs/\n/top.txt\n")
+
+    assert names(collect([tmp_path])) == ["deep/keep.tmp", "model.onnx"]
+
+
+def test_what_is_ignored_may_be_what_would_be_refused(tmp_path: Path) -> None:
+    fill(tmp_path, ["model.onnx", ".git/config"])
+    (tmp_path / "link").symlink_to("model.onnx")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / ".gitregignore").write_text(".git/\nlink\npipe\n")
+
+    assert names(collect([tmp_path])) == ["model.onnx"]
+
+
+def test_only_the_gitregignore_of_the_named_folder_counts(tmp_path: Path) -> None:
+    fill(tmp_path, ["a/model.onnx"])
+    (tmp_path / "a" / ".gitregignore").write_text("*\n")
+
+    assert names(collect([tmp_path])) == ["a/.gitregignore", "a/model.onnx"]
+    with pytest.raises(InvalidError, match="gitregignore leaves nothing"):
+        collect([tmp_path / "a"])
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"x\n" * 40_000, b"!\n"])
+def test_a_gitregignore_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+    fill(tmp_path, ["model.onnx"])
+    (tmp_path / ".gitregignore").write_bytes(content)
+    with pytest.raises(InvalidError, match="gitregignore"):
+        collect([tmp_path])
+
+
+def test_a_gitregignore_that_is_a_symlink_or_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    fill(tmp_path, ["model.onnx"])
+    (tmp_path / ".gitregignore").symlink_to("/etc/passwd")
+    with pytest.raises(InvalidError, match="gitregignore"):
+        collect([tmp_path])
+    (tmp_path / ".gitregignore").unlink()
+    os.mkfifo(tmp_path / ".gitregignore")
+    with pytest.raises(InvalidError, match="gitregignore"):
+        collect([tmp_path])
+
+
+# --- symlinks that are followed -------------------------------------------------------------------------------------
+
+
+def test_symlinks_are_followed_where_that_is_asked_for(tmp_path: Path) -> None:
+    fill(tmp_path, ["out/config.json", "blobs/abc", "shared/vocab.txt"])
+    (tmp_path / "out" / "model.safetensors").symlink_to("../blobs/abc")
+    (tmp_path / "out" / "tokens").symlink_to("../shared")
+
+    assert names(collect([tmp_path / "out"], follow_symlinks=True)) == [
+        "config.json",
+        "model.safetensors",
+        "tokens/vocab.txt",
+    ]
+    with pytest.raises(InvalidError, match="--follow-symlinks"):
+        collect([tmp_path / "out"])
+
+
+def test_a_symlink_that_leads_back_or_nowhere_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, ["a/b/model.onnx"])
+    (tmp_path / "a" / "b" / "up").symlink_to("..")
+    (tmp_path / "a" / "gone").symlink_to("nowhere")
+    with pytest.raises(InvalidError) as caught:
+        collect([tmp_path], follow_symlinks=True)
+
+    said = [problem.message for problem in caught.value.problems]
+    assert any("leads back" in each for each in said)
+    assert any("to what is not there" in each for each in said)

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import random
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -9,9 +14,14 @@ from safetensors.numpy import save_file
 
 from gitreg.errors import ConflictError
 from gitreg.objects import LocalStore, Source, collect, hash_file, store_sources
+from gitreg.objects.digests import Digests
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from gitreg.objects import Blob
+    from gitreg.objects.streams import SteadyFile
 
 
 @pytest.fixture
@@ -74,3 +84,43 @@ def test_an_interrupt_stops_the_workers(store: LocalStore, folder: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         store_sources(store, collect([folder]), interrupt)
     assert not list(store.folder.glob("tmp/*"))
+
+
+STORE = """
+import sys
+from pathlib import Path
+from gitreg.objects import LocalStore, collect, store_sources
+from gitreg.objects.digests import Digests
+store_sources(LocalStore(Path(sys.argv[1])), collect([Path(sys.argv[2])]), None, Digests(Path(sys.argv[3])))
+"""
+
+
+def test_a_killed_upload_goes_on_where_it_was(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, known = tmp_path / "out", tmp_path / "digests"
+    folder.mkdir()
+    for number in range(10):
+        (folder / f"shard-{number}").write_bytes(random.Random(number).randbytes(6 << 20))
+    child = subprocess.Popen([sys.executable, "-c", STORE, str(store.folder), str(folder), str(known)])
+    deadline = time.monotonic() + 60
+    while len([path for path in known.rglob("*") if path.is_file()]) < 3:
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+
+    sent: list[str] = []
+    real = LocalStore.put_open
+
+    def put_open(self: LocalStore, source: SteadyFile, *, moved: Callable[[int], None] | None = None) -> Blob:
+        sent.append(source.path.name)
+        return real(self, source, moved=moved)
+
+    monkeypatch.setattr(LocalStore, "put_open", put_open)
+    stored = store_sources(store, collect([folder]), None, Digests(known))
+
+    assert len(sent) <= 7
+    for file in stored:
+        assert store.open(file.digest).readall() == (folder / file.path).read_bytes()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gitreg.objects.addresses import open_bucket, open_store, open_stores
     from gitreg.objects.cache import Cache
     from gitreg.objects.download import Wanted, pull, select
+    from gitreg.objects.mirrors import Stores
     from gitreg.objects.sources import Source, collect
-    from gitreg.objects.store import LocalStore, Store, open_store
+    from gitreg.objects.store import LocalStore, Store
     from gitreg.objects.streams import Blob, hash_file
     from gitreg.objects.upload import Progress, StoredFile, store_sources
 
@@ -20,20 +22,25 @@ __all__ = [
     "Source",
     "Store",
     "StoredFile",
+    "Stores",
     "Wanted",
     "collect",
     "hash_file",
+    "open_bucket",
     "open_store",
+    "open_stores",
     "pull",
     "select",
     "store_sources",
 ]
 
 _ROOMS = {
+    "addresses": ("open_bucket", "open_store", "open_stores"),
     "cache": ("Cache",),
     "download": ("Wanted", "pull", "select"),
+    "mirrors": ("Stores",),
     "sources": ("Source", "collect"),
-    "store": ("LocalStore", "Store", "open_store"),
+    "store": ("LocalStore", "Store"),
     "streams": ("Blob", "hash_file"),
     "upload": ("Progress", "StoredFile", "store_sources"),
 }

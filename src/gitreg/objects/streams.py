@@ -14,10 +14,10 @@ from gitreg.objects.faults import reading
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from _typeshed import WriteableBuffer
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 CHUNK = 256 * 1024  # bytes; larger buffers leave the processor's cache and hash no faster
 
@@ -98,20 +98,21 @@ def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-class VerifiedFile(io.RawIOBase):
-    """A stored blob that raises IntegrityError, before it gives out the last bytes, where they are not the blob's.
+class VerifiedParts(io.RawIOBase):
+    """A blob that comes in pieces and raises IntegrityError, before its last bytes, where they are not the blob's.
 
     Who stops reading earlier has verified nothing.
     """
 
-    def __init__(self, path: Path, digest: Digest) -> None:
+    def __init__(self, pieces: Iterator[ReadableBuffer], digest: Digest, size: int, where: str) -> None:
         super().__init__()
-        self._path = path
+        self._pieces = pieces
         self._digest = digest
+        self._where = where
         self._hasher = hashlib.sha256()
-        self._file = path.open("rb", buffering=0)
-        self._left = os.fstat(self._file.fileno()).st_size
-        if not self._left:
+        self._piece = memoryview(b"")
+        self._left = size
+        if not size:
             self._verify()
 
     def readable(self) -> bool:
@@ -120,31 +121,34 @@ class VerifiedFile(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill the buffer with checked bytes."""
-        with reading(self._path):
-            count = self._file.readinto(buffer) or 0
-        if count:
-            self._hasher.update(memoryview(buffer).cast("B")[:count])
-            self._left -= count
-        if self._left <= 0 or not count:
+        view = memoryview(buffer).cast("B")
+        if not self._left or not len(view):
+            return 0
+        while not len(self._piece):
+            piece = next(self._pieces, None)
+            if piece is None:  # it is shorter than it says
+                self._verify()
+                return 0
+            self._piece = memoryview(piece).cast("B")[: self._left]
+        count = min(len(view), len(self._piece))
+        view[:count] = self._piece[:count]
+        self._piece = self._piece[count:]
+        self._hasher.update(view[:count])
+        self._left -= count
+        if not self._left:
             self._verify()
         return count
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-        super().close()
 
     def _verify(self) -> None:
         found = Digest(self._hasher.hexdigest())
         if found != self._digest:
-            self.close()
-            raise damaged(self._path, self._digest, found)
+            raise damaged(self._where, self._digest, found)
 
 
-def damaged(path: Path, expected: Digest, found: Digest) -> IntegrityError:
+def damaged(where: Path | str, expected: Digest, found: Digest) -> IntegrityError:
     """Describe stored bytes that are not what their name says."""
     return IntegrityError(
-        f"the stored blob {expected} is damaged: expected {expected}, found {found} in {str(path)!r}",
+        f"the stored blob {expected} is damaged: expected {expected}, found {found} in {str(where)!r}",
         hint="restore it from a copy of the store, or register the same file again after removing the damaged one",
     )
 

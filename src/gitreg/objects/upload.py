@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import os
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from gitreg.objects.faults import reading
 from gitreg.objects.streams import SteadyFile
 from gitreg.records import dataclass
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from gitreg.digest import Digest
+    from gitreg.objects.digests import Digests
     from gitreg.objects.sources import Source
     from gitreg.objects.store import Store
 
@@ -22,6 +25,14 @@ class Progress(Protocol):
     """Hears how many more bytes of a file were moved; never called by two threads at once."""
 
     def __call__(self, path: str, moved: int, /) -> None:
+        """Note the bytes."""
+
+
+@runtime_checkable
+class Expecting(Progress, Protocol):
+    """Hears as well how many bytes there are in all, before the first of them."""
+
+    def expect(self, size: int, /) -> None:
         """Note the bytes."""
 
 
@@ -39,17 +50,24 @@ class _Stopped(Exception):  # noqa: N818 - never leaves this module
     """Another file failed, or the user interrupted."""
 
 
-def store_sources(store: Store, sources: Sequence[Source], progress: Progress | None = None) -> tuple[StoredFile, ...]:
+def store_sources(
+    store: Store, sources: Sequence[Source], progress: Progress | None = None, digests: Digests | None = None
+) -> tuple[StoredFile, ...]:
     """Store files, two at a time, and return them in the order given.
 
-    The first failure stops the others; what is complete by then stays in the store, where it is not in the way.
+    A file whose digest is known from earlier, as `digests` tells, is neither read nor sent where the store has it. The
+    first failure stops the others; what is complete by then stays in the store, so that the next attempt goes on there.
     """
+    if isinstance(progress, Expecting):
+        progress.expect(sum(_size(source) for source in sources))
     if len(sources) == 1:
-        return (_send(store, sources[0], _told(progress, sources[0].path) if progress else None),)
-    return _send_all(store, sources, progress)
+        return (_send(store, sources[0], digests, _told(progress, sources[0].path) if progress else None),)
+    return _send_all(store, sources, progress, digests)
 
 
-def _send_all(store: Store, sources: Sequence[Source], progress: Progress | None) -> tuple[StoredFile, ...]:
+def _send_all(
+    store: Store, sources: Sequence[Source], progress: Progress | None, digests: Digests | None
+) -> tuple[StoredFile, ...]:
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
     from threading import Event, Lock
 
@@ -63,7 +81,7 @@ def _send_all(store: Store, sources: Sequence[Source], progress: Progress | None
                 progress(path, moved)
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        futures = [pool.submit(_send, store, source, _told(tell, source.path)) for source in sources]
+        futures = [pool.submit(_send, store, source, digests, _told(tell, source.path)) for source in sources]
         try:
             return _results(futures, wait(futures, return_when=FIRST_EXCEPTION).done)
         finally:
@@ -77,16 +95,31 @@ def _results(futures: Sequence[Future[StoredFile]], done: set[Future[StoredFile]
     return tuple(future.result() for future in futures)
 
 
+def _size(source: Source) -> int:
+    with reading(source.file):
+        return source.file.stat().st_size
+
+
 def _told(progress: Progress, path: str) -> Callable[[int], None]:
     return lambda moved: progress(path, moved)
 
 
-def _send(store: Store, source: Source, moved: Callable[[int], None] | None) -> StoredFile:
+def _send(store: Store, source: Source, digests: Digests | None, moved: Callable[[int], None] | None) -> StoredFile:
     # Imported here: a pull needs no formats.
     from gitreg.scan import detect_file
 
     with SteadyFile(source.file) as file:
-        found = detect_file(file, source.path)
+        format_ = detect_file(file, source.path)
         file.seek(0)
-        blob = store.put(file, moved=moved)
-    return StoredFile(source.path, blob.digest, blob.size, found)
+        found = os.fstat(file.fileno())
+        known = digests.find(found) if digests else None
+        # Asked of every store that is written to: one that lacks the blob gets it.
+        if known is not None and store.has(known, found.st_size):
+            if moved is not None:
+                moved(found.st_size)
+            return StoredFile(source.path, known, found.st_size, format_)
+        settled = digests.settled(found) if digests else False
+        blob = store.put_open(file, moved=moved)
+        if digests and settled and os.fstat(file.fileno()).st_ctime_ns == found.st_ctime_ns:
+            digests.note(found, blob.digest)
+    return StoredFile(source.path, blob.digest, blob.size, format_)

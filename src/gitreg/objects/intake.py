@@ -1,0 +1,271 @@
+"""Take files into a store: hashed, cut and written in one pass, of which only the bytes that are new are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from gitreg.digest import Digest
+from gitreg.errors import ConflictError, IntegrityError, NotFoundError, UnavailableError
+from gitreg.objects import similar
+from gitreg.objects.chunks import LISTED_FROM, ChunkList, Cutting, tensor_borders
+from gitreg.objects.faults import reading
+from gitreg.objects.pipeline import Taken, take
+from gitreg.objects.recipes import (
+    MAX_PARTS,
+    MAX_RECIPE,
+    Range,
+    Recipe,
+    blob_key,
+    chunks_key,
+    layout_of,
+    merged,
+    recipe_key,
+)
+from gitreg.objects.streams import Blob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from io import FileIO
+    from typing import BinaryIO
+
+    from _typeshed import WriteableBuffer
+
+    from gitreg.objects.bucket import Bucket
+    from gitreg.objects.chunks import Chunk
+    from gitreg.objects.similar import Match
+    from gitreg.objects.streams import Readable
+
+# A recipe has to be worth its while: what it saves, in bytes and as a share of the blob.
+SAVED = 1 << 20
+SHARE = 0.1
+
+
+class Intake:
+    """What stores bytes in a bucket; `moved` hears of them as they are taken in, or sent where that comes later."""
+
+    def __init__(self, bucket: Bucket, moved: Callable[[int], None] | None = None) -> None:
+        self._bucket = bucket
+        self._moved = moved
+
+    def stream(self, source: Readable) -> Blob:
+        """Store what can be read only once, whole."""
+        from tempfile import TemporaryFile
+
+        incoming = self._bucket.incoming()
+        if incoming is None:  # the bucket needs the name first, and that is known at the end of the stream
+            with TemporaryFile(buffering=0) as spooled:
+                taken = take(source, spooled.write, moved=self._interrupted)
+                return self._send(spooled, taken)
+        with incoming as entering:
+            taken = take(source, entering.write, moved=self._moved)
+            if not self._is_there(taken):
+                entering.commit(blob_key(taken.blob.digest), replace=self._is_damaged(taken.blob))
+                self._note(taken)
+        return taken.blob
+
+    def file(self, source: FileIO) -> Blob:
+        """Store a file, which is read again where parts of it are to be kept by themselves."""
+        with reading(_path(source)):
+            borders = tensor_borders(cast("BinaryIO", source))
+        cutting = partial(Cutting, borders, os.fstat(source.fileno()).st_size)
+        source.seek(0)
+        incoming = self._bucket.incoming()
+        if incoming is None:
+            taken = take(source, cutting=cutting, moved=self._interrupted)
+            return self._send(source, taken)
+        with incoming as entering:
+            taken = take(source, entering.write, cutting=cutting, moved=self._moved)
+            if not self._is_there(taken) and not self._compose(source, taken):
+                entering.commit(blob_key(taken.blob.digest), replace=self._is_damaged(taken.blob))
+                self._note(taken)
+        return taken.blob
+
+    def _send(self, source: FileIO, taken: Taken) -> Blob:
+        """Send a file whose name is known by now, or what of it is new."""
+        blob = taken.blob
+        if not self._is_there(taken) and not self._compose(source, taken):
+            self._put(Ranges(source, [(0, blob.size)], blob.digest), blob, self._moved)
+            self._note(taken)
+        elif self._moved is not None:
+            self._moved(blob.size)
+        return blob
+
+    def _put(self, file: Ranges, blob: Blob, moved: Callable[[int], None] | None) -> None:
+        key = blob_key(blob.digest)
+        self._bucket.put_file(key, cast("BinaryIO", file), blob.size, moved=moved, replace=self._is_damaged(blob))
+
+    def _interrupted(self, _count: int) -> None:
+        if self._moved is not None:
+            self._moved(0)  # nothing is sent yet, but who wants to stop is heard
+
+    def _is_there(self, taken: Taken) -> bool:
+        """Whether a blob need not be written; what of its company a killed process left out is made up for."""
+        blob = taken.blob
+        size = self._bucket.size(blob_key(blob.digest))
+        if size is None and taken.chunks is not None and self._bucket.size(recipe_key(blob.digest)) is not None:
+            size = self._composed_size(blob.digest)
+        if size != blob.size:
+            return False
+        if taken.chunks is not None and self._bucket.size(chunks_key(blob.digest)) is None:
+            self._note(taken)
+        return True
+
+    def _composed_size(self, digest: Digest) -> int | None:
+        """Measure a blob that has a recipe; None where that is broken, or bytes that it names are gone."""
+        try:
+            layout = layout_of(self._bucket, digest)
+        except IntegrityError:
+            return None
+        return layout.size if layout.is_there() else None
+
+    def _is_damaged(self, blob: Blob) -> bool:
+        return self._bucket.size(blob_key(blob.digest)) not in {None, blob.size}
+
+    def _note(self, taken: Taken) -> None:
+        """Write what a stored blob is found and checked by."""
+        if taken.chunks is not None:
+            self._bucket.put(chunks_key(taken.blob.digest), taken.chunks.to_bytes(), replace=True)
+            similar.note(self._bucket, taken.blob.digest, taken.chunks)
+
+    def _compose(self, source: FileIO, taken: Taken) -> bool:
+        """Keep only the new bytes of a file, and a recipe; say False where that would not be worth it."""
+        if taken.chunks is None:
+            return False
+        matches = similar.match(self._bucket, taken.chunks)
+        saved = sum(match.chunk.size for match in matches if match.parts)
+        if saved < max(SAVED, SHARE * taken.blob.size) or not self._is_same(source, matches):
+            return False
+        new = [match.chunk for match in matches if not match.parts]
+        pack = _pack(source, new)
+        recipe = _recipe(taken.blob, matches, pack)
+        data = recipe.to_bytes()
+        if len(recipe.parts) > MAX_PARTS or len(data) > MAX_RECIPE:
+            return False
+        if pack.size:
+            self._keep_pack(source, new, pack)
+        self._bucket.put(chunks_key(taken.blob.digest), taken.chunks.to_bytes(), replace=True)
+        self._bucket.put(recipe_key(taken.blob.digest), data, replace=True)
+        similar.note(self._bucket, taken.blob.digest, taken.chunks)
+        return True
+
+    def _keep_pack(self, source: FileIO, new: Sequence[Chunk], pack: Blob) -> None:
+        if self._bucket.size(blob_key(pack.digest)) != pack.size:
+            self._put(Ranges(source, [(chunk.offset, chunk.size) for chunk in new], pack.digest), pack, None)
+        if pack.size >= LISTED_FROM:
+            self._bucket.put(chunks_key(pack.digest), ChunkList.of(new).to_bytes())
+
+    def _is_same(self, source: FileIO, matches: Sequence[Match]) -> bool:
+        """Compare what is to be kept by a recipe with the stored bytes, where those lie on this machine.
+
+        A recipe on top of a damaged blob would be a second damaged blob. In a bucket far away it would cost what the
+        recipe saves; `gitreg fsck --deep` reads them.
+        """
+        for match in matches:
+            at = match.chunk.offset
+            for part in match.parts:
+                if self._bucket.path_of(part.key) is None:
+                    return True
+                try:
+                    stored = b"".join(map(bytes, self._bucket.read(part.key, part.offset, part.size)))
+                except (NotFoundError, UnavailableError):  # gone, or on a disk that does not read it any more
+                    return False
+                if stored != _read(source, at, part.size):
+                    return False
+                at += part.size
+        return True
+
+
+def _read(source: FileIO, offset: int, size: int) -> bytes:
+    with reading(_path(source)):
+        return os.pread(source.fileno(), size, offset)
+
+
+def _pack(source: FileIO, new: Sequence[Chunk]) -> Blob:
+    """Name the bytes of a file that are new, one chunk after the other."""
+    hasher = hashlib.sha256()
+    for chunk in new:
+        data = _read(source, chunk.offset, chunk.size)
+        if not chunk.matches(data):
+            raise _changed(source)
+        hasher.update(data)
+    return Blob(Digest(hasher.hexdigest()), sum(chunk.size for chunk in new))
+
+
+def _recipe(blob: Blob, matches: Sequence[Match], pack: Blob) -> Recipe:
+    ranges = []
+    at = 0
+    for match in matches:
+        if match.parts:
+            ranges += [Range(part.digest, part.offset, part.size) for part in match.parts]
+        else:
+            ranges.append(Range(pack.digest, at, match.chunk.size))
+            at += match.chunk.size
+    return Recipe(blob.digest, blob.size, tuple(merged(ranges)))
+
+
+class Ranges(io.RawIOBase):
+    """Ranges of a file, one after the other, that raise ConflictError before their end where they are not as told."""
+
+    def __init__(self, file: FileIO, ranges: Sequence[tuple[int, int]], digest: Digest) -> None:
+        self._file = file
+        self._ranges = ranges
+        self._digest = digest
+        self._size = sum(size for _, size in ranges)
+        self.seek(0)
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say that it can be read again."""
+        return True
+
+    def tell(self) -> int:
+        """Say how much was read."""
+        return self._done
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go back to the beginning, and nowhere else."""
+        if offset or whence != os.SEEK_SET:
+            raise io.UnsupportedOperation("it is read from its beginning")
+        self._hasher = hashlib.sha256()
+        self._done = self._index = self._within = 0
+        return 0
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill the buffer with what comes next."""
+        view = memoryview(buffer).cast("B")
+        filled = 0
+        while filled < len(view) and self._index < len(self._ranges):
+            offset, size = self._ranges[self._index]
+            room = view[filled : filled + size - self._within]
+            with reading(_path(self._file)):
+                count = os.preadv(self._file.fileno(), [room], offset + self._within)
+            if not count:
+                raise _changed(self._file)
+            filled += count
+            self._within += count
+            if self._within == size:
+                self._index, self._within = self._index + 1, 0
+        self._hasher.update(view[:filled])
+        self._done += filled
+        if self._done == self._size and self._hasher.hexdigest() != self._digest.hex:
+            raise _changed(self._file)
+        return filled
+
+
+def _path(file: FileIO) -> Path:
+    """Name a file for an error; one without a name is the copy of a stream."""
+    return Path(getattr(file, "path", "the copy of the stream"))
+
+
+def _changed(file: FileIO) -> ConflictError:
+    return ConflictError(
+        f"{str(_path(file))!r} changed while it was read", hint="wait until nothing writes it and run it again"
+    )

@@ -1,0 +1,235 @@
+"""Put a blob together from ranges of others: the recipes of a store, and where the bytes of any blob lie."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from gitreg.digest import Digest
+from gitreg.errors import IntegrityError, InvalidError, NotFoundError
+from gitreg.records import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gitreg.objects.bucket import Bucket
+    from gitreg.objects.chunks import ChunkList
+
+FORMAT = "gitreg/recipe/v1"
+MAX_RECIPE = 64 << 20  # bytes of its JSON
+MAX_PARTS = 1_000_000
+MAX_SIZE = 1 << 50  # bytes of a blob, a pebibyte: far beyond any, and well within 64 bits
+# How every recipe begins, so that a size is known from its first bytes.
+_BEGIN = re.compile(rb'\{"format": "gitreg/recipe/v1", "digest": "(sha256:[0-9a-f]{64})", "size": ([0-9]{1,16}), ')
+_HEAD = 256
+
+
+def blob_key(digest: Digest) -> str:
+    """Name the object that a blob is, where it is stored whole."""
+    return _key("blobs", digest)
+
+
+def recipe_key(digest: Digest) -> str:
+    """Name the recipe of a blob, where it is not stored whole."""
+    return _key("recipes", digest)
+
+
+def chunks_key(digest: Digest) -> str:
+    """Name the chunk list of a blob."""
+    return _key("chunks", digest)
+
+
+def _key(kind: str, digest: Digest) -> str:
+    return f"{kind}/sha256/{digest.hex[:2]}/{digest.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """`size` bytes of a whole blob, from `offset` on."""
+
+    digest: Digest
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a blob is put together: the bytes of its ranges, one after the other."""
+
+    digest: Digest
+    size: int
+    parts: tuple[Range, ...]
+
+    def to_bytes(self) -> bytes:
+        """Write it as JSON, always the same for the same parts."""
+        import json
+
+        data = {
+            "format": FORMAT,
+            "digest": str(self.digest),
+            "size": self.size,
+            "parts": [{"digest": str(part.digest), "offset": part.offset, "size": part.size} for part in self.parts],
+        }
+        return json.dumps(data).encode() + b"\n"
+
+    @classmethod
+    def parse(cls, data: bytes, digest: Digest) -> Recipe:
+        """Read the recipe of a blob; IntegrityError for anything that is not one."""
+        import json
+
+        size = _begun(data, digest)
+        try:
+            recipe = cls(digest, size, tuple(map(_range, json.loads(data)["parts"])))
+            recipe.check()
+        # RecursionError: JSON nested too deep. ValueError: no JSON, or no UTF-8.
+        except (InvalidError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _broken(digest, str(error)) from error
+        return recipe
+
+    def check(self) -> None:
+        """Raise InvalidError where it is too long, has an impossible range, or its sizes do not add up."""
+        if len(self.parts) > MAX_PARTS:
+            raise InvalidError(f"it has more than {MAX_PARTS:,} parts")
+        if sum(part.size for part in self.parts) != self.size:
+            raise InvalidError("the sizes of its parts do not add up")
+
+
+def _begun(data: bytes, digest: Digest) -> int:
+    """Give the size that the first bytes of a recipe tell."""
+    begin = _BEGIN.match(data)
+    if begin is None or begin[1] != str(digest).encode():
+        raise _broken(digest, "it does not begin as one of this blob does")
+    return int(begin[2])
+
+
+def _range(found: dict[str, object]) -> Range:
+    digest, offset, size = found["digest"], found["offset"], found["size"]
+    if not isinstance(digest, str) or type(offset) is not int or type(size) is not int or len(found) != 3:  # noqa: PLR2004
+        raise InvalidError("a part is not a digest, an offset and a size")
+    if not (0 <= offset <= MAX_SIZE and 0 < size <= MAX_SIZE):
+        raise InvalidError("a part lies outside any blob")
+    return Range(Digest.parse(digest), offset, size)
+
+
+def merged(parts: Iterable[Range]) -> Iterator[Range]:
+    """Join ranges that follow each other in one blob."""
+    last: Range | None = None
+    for part in parts:
+        if last is not None and last.digest == part.digest and last.offset + last.size == part.offset:
+            last = Range(last.digest, last.offset, last.size + part.size)
+        else:
+            if last is not None:
+                yield last
+            last = part
+    if last is not None:
+        yield last
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`size` bytes of an object, from `offset` on; `digest` names the whole blob that the object is."""
+
+    digest: Digest
+    offset: int
+    size: int
+
+    @property
+    def key(self) -> str:
+        """Name the object in its bucket."""
+        return blob_key(self.digest)
+
+
+class Layout:
+    """Where the bytes of a blob lie in a bucket: its parts, one after the other, are the blob."""
+
+    def __init__(self, bucket: Bucket, digest: Digest, size: int, parts: tuple[Part, ...]) -> None:
+        self.digest = digest
+        self.size = size
+        self.parts = parts
+        self._bucket = bucket
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the blob is one object of its own."""
+        return len(self.parts) == 1 and self.parts[0] == Part(self.digest, 0, self.size)
+
+    def is_there(self) -> bool:
+        """Whether the objects that have its bytes are there and long enough; nothing of them is read."""
+        ends: dict[str, int] = {}
+        for part in self.parts:
+            ends[part.key] = max(ends.get(part.key, 0), part.offset + part.size)
+        return all((self._bucket.size(key) or 0) >= end for key, end in ends.items())
+
+    @cached_property
+    def chunks(self) -> ChunkList | None:
+        """The chunk list of the blob, read when it is first asked for; None where there is none.
+
+        IntegrityError: it is damaged.
+        """
+        from gitreg.objects.chunks import ChunkList, most_bytes
+
+        key = chunks_key(self.digest)
+        data = self._bucket.get(key, limit=most_bytes(self.size))
+        try:
+            return None if data is None else ChunkList.parse(data, self.size)
+        except InvalidError as error:
+            raise IntegrityError(
+                f"the chunk list of the blob {self.digest} is damaged: {error.message}",
+                hint=f"remove {key} from the store {self._bucket.uri!r}: the blob can do without",
+            ) from error
+
+    def within(self, offset: int, size: int) -> Iterator[Part]:
+        """Name the pieces of objects that a range of the blob consists of; past the end there is nothing."""
+        index = max(bisect_right(self._starts, offset) - 1, 0)
+        while index < len(self.parts) and self._starts[index] < offset + size:
+            part, at = self.parts[index], self._starts[index]
+            begin, end = max(offset, at), min(offset + size, at + part.size)
+            if begin < end:
+                yield Part(part.digest, part.offset + begin - at, end - begin)
+            index += 1
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where each part begins in the blob."""
+        return list(accumulate((part.size for part in self.parts[:-1]), initial=0))
+
+
+def size_of(bucket: Bucket, digest: Digest) -> int | None:
+    """Look up the size of a blob, whole or a recipe, in one or two requests; None where it is not there."""
+    size = bucket.size(blob_key(digest))
+    if size is not None:
+        return size
+    if bucket.size(recipe_key(digest)) is None:
+        return None
+    head = b"".join(map(bytes, bucket.read(recipe_key(digest), 0, _HEAD)))
+    return _begun(head, digest)
+
+
+def layout_of(bucket: Bucket, digest: Digest) -> Layout:
+    """Find where the bytes of a blob lie; NotFoundError where it is not there, IntegrityError for a broken recipe."""
+    size = bucket.size(blob_key(digest))
+    if size is not None:
+        return Layout(bucket, digest, size, (Part(digest, 0, size),))
+    recipe = read_recipe(bucket, digest)
+    if recipe is None:
+        raise NotFoundError(
+            f"blob {digest} is not in the store {bucket.uri!r}", hint="it was never uploaded here, or was removed"
+        )
+    parts = tuple(Part(part.digest, part.offset, part.size) for part in recipe.parts)
+    return Layout(bucket, digest, recipe.size, parts)
+
+
+def read_recipe(bucket: Bucket, digest: Digest) -> Recipe | None:
+    """Read the recipe of a blob; None where there is none."""
+    data = bucket.get(recipe_key(digest), limit=MAX_RECIPE)
+    return None if data is None else Recipe.parse(data, digest)
+
+
+def _broken(digest: Digest, why: str) -> IntegrityError:
+    return IntegrityError(
+        f"the recipe of the blob {digest} is damaged: {why[:200]}",
+        hint=f"restore {recipe_key(digest)} from a mirror or a copy of the store, or register the same file again",
+    )
