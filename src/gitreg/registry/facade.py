@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.config import Where, locate, open_registry_store
-from gitreg.errors import InvalidError
+from gitreg.errors import InvalidError, UnavailableError
 from gitreg.names import ModelName, Selector
 from gitreg.reader import Snapshot
 from gitreg.records import dataclass, replace
@@ -22,10 +22,18 @@ if TYPE_CHECKING:
     from gitreg.config import Location
     from gitreg.gate import Violation
     from gitreg.gate_hooks.finding import Finding
+    from gitreg.keep.bundle import Bundled
+    from gitreg.keep.collect import Collected
+    from gitreg.keep.fsck import Checked
     from gitreg.manifest import Lifecycle, Manifest, ManifestDiff, Model
     from gitreg.names import Version
     from gitreg.objects import Progress, Store
+    from gitreg.objects.sync import Synced
+    from gitreg.objects.trial import Trial
     from gitreg.reader import DeploymentRecord, LogEntry
+    from gitreg.registry.carrying import Signed
+    from gitreg.registry.locking import Locked, LockedModel
+    from gitreg.registry.pulled import Verified
     from gitreg.registry.reads import AccessRow
     from gitreg.registry.register import Prepared, RegisterRequest
     from gitreg.registry.results import LineageNode, ModelSummary, StatusRow, VersionDetails, VersionSummary
@@ -82,6 +90,8 @@ class ModelVersion:
 
         default = cache_folder() / "versions" / self.details.manifest_digest.hex
         folder = Path(to) if to is not None else default
+        if to is None and default.is_dir():
+            os.utime(default)  # what was used longest ago goes first, where the cache has a limit
         return self.registry.pull(f"{self.model}@{self.version}", folder, only=only, link=link).folder
 
 
@@ -149,7 +159,7 @@ class Registry:
     def store(self) -> Store:
         """The object store; UnavailableError where it cannot be found from here."""
         settings = self.snapshot().settings
-        return open_registry_store(self.target.repository, settings.store, self.target.store_base)
+        return open_registry_store(self.target.repository, settings.store, self.target.store_base, settings.mirrors)
 
     # Find
 
@@ -213,16 +223,85 @@ class Registry:
         force: bool = False,
         progress: Progress | None = None,
     ) -> Pulled:
-        """Bring a version's files to a folder, verified; see `ModelVersion.download`."""
-        from gitreg.objects import Cache, pull
+        """Bring a version's files to a folder, verified; see `ModelVersion.download`.
 
-        found = reads.found(self.snapshot(), Selector.parse(selector)).manifest
+        The store is asked only for what the cache lacks. A version named exactly needs no server that answers either,
+        where it was fetched before.
+        """
+        from gitreg.objects import Cache, pull, select
+        from gitreg.registry import pulled
+
+        found = self._fixed(selector)
         if not found.artifacts:
             raise InvalidError(f"{found.model}@{found.version} has no files: it is external", hint="see its provider")
-        cache = Cache.of_user(os.environ)
-        files = pull(found.artifacts, self.store, cache, Path(to), only=only, link=link, force=force, progress=progress)
-        size = sum(file.stat().st_size for file in files)
-        return Pulled(model=found.model, version=found.version, folder=Path(to), files=tuple(files), bytes=size)
+        cache, folder = Cache.of_user(os.environ), Path(to)
+        wanted = select(found.artifacts, only)
+        files = pull(wanted, lambda: self.store, cache, folder, link=link, force=force, progress=progress)
+        pulled.note(cache, folder, found.model, found.version, wanted)
+        size = sum(file.size for file in wanted)
+        return Pulled(model=found.model, version=found.version, folder=folder, files=tuple(files), bytes=size)
+
+    def _fixed(self, selector: str) -> Manifest:
+        """Read the version that a selector means; one that is named exactly is read offline as well."""
+        chosen = Selector.parse(selector)
+        try:
+            snapshot = self.snapshot()
+        except UnavailableError:
+            if chosen.version is None:
+                raise
+            self._fetched = True  # it has been tried
+            snapshot = Snapshot(self.target.repository, self.target.tip())
+        return reads.found(snapshot, chosen).manifest
+
+    def verify(
+        self,
+        folder: str | os.PathLike[str],
+        selector: str,
+        *,
+        only: str | None = None,
+        progress: Progress | None = None,
+    ) -> Verified:
+        """Read every byte of a pulled folder, and tell how each file of the version is found."""
+        from gitreg.objects import select
+        from gitreg.objects.checking import check_files, others_in
+        from gitreg.registry.pulled import Verified
+
+        found = self._fixed(selector)
+        checked = check_files(select(found.artifacts, only), Path(folder), progress)
+        others = others_in(Path(folder), (file.path for file in found.artifacts))
+        return Verified(
+            model=found.model, version=found.version, folder=Path(folder), files=tuple(checked), others=tuple(others)
+        )
+
+    def lock(
+        self,
+        selectors: Sequence[str] = (),
+        path: str | os.PathLike[str] = "models.lock",
+        *,
+        folder: str | None = None,
+        check: bool = False,
+    ) -> Locked:
+        """Add versions to a project's lock file, or without any bring all in it up to what their selectors mean now.
+
+        `folder`, for one model, is where it is pulled to. With `check` nothing is written, and it is a ConflictError
+        where anything would be.
+        """
+        from gitreg.git.checkout import without_credentials
+        from gitreg.registry.locking import How, lock_models
+
+        named = without_credentials(self.target.url or self.location.text)
+        return lock_models(self.snapshot(), named, selectors, Path(path), How(folder, check))
+
+    def locked_store(self, locked: LockedModel) -> Store:
+        """Open the store for a locked version, once the registry's history says what the lock file says."""
+        from gitreg.registry.locking import check_locked
+
+        check_locked(self.target, locked)
+        try:
+            return self.store
+        except UnavailableError:  # what was last fetched holds the commit, and names a store
+            self._fetched = True
+            return self.store
 
     # Deployments and history
 
@@ -251,14 +330,23 @@ class Registry:
         Raises ConflictError for a version that exists, NotFoundError for a missing file, and what the gate's verdict
         is classed as.
         """
-        from gitreg.registry.register import Prepared, check_request, hashed, now, sizes_of, upload
+        from gitreg.keep.claims import claim
+        from gitreg.registry.register import Prepared, check_request, hashed, looked_into, now, sizes_of, upload
         from gitreg.writer.publish import publish
 
         name = check_request(request)
         code, notes = reads.code(request.code)
         prepared = Prepared(request, name, (), self.target.author(), code, request.created or now())
-        store = None if mode.dry_run or not request.paths else self._check_early(prepared, mode)
-        prepared = replace(prepared, files=upload(store, request) if store else hashed(request))
+        if mode.dry_run or not request.paths:
+            inspected = looked_into(request, self.snapshot().settings.formats) if request.paths else None
+            prepared = replace(prepared, files=hashed(request), inspected=inspected)
+        else:
+            prepared, store = self._check_early(prepared, mode)
+            prepared = replace(prepared, files=upload(store, request))
+            notes = (*notes, *_left_behind(store))
+            claim(store, self.snapshot().settings.name)
+        if prepared.inspected:
+            prepared.inspected.check_unchanged()
 
         def planner(current: Snapshot) -> Plan:
             plan = prepared.plan(current)
@@ -266,22 +354,30 @@ class Registry:
 
         return publish(self.target, planner, mode, known_sizes=sizes_of(prepared.files) if mode.dry_run else None)
 
-    def _check_early(self, prepared: Prepared, mode: Mode) -> Store:
-        """Refuse what the gate would refuse before the weights are read, and open the store that they go to."""
+    def _check_early(self, prepared: Prepared, mode: Mode) -> tuple[Prepared, Store]:
+        """Refuse what the gate would refuse before the weights are read, look into them, and open their store."""
         from gitreg.gate import refusal
-        from gitreg.registry.register import claimed, sizes_of
+        from gitreg.registry.register import check_parents, claimed, looked_into, next_version, sizes_of
+        from gitreg.scan import Inspector
         from gitreg.writer.publish import prejudge
 
         if mode.propose:
             self.target.require_user(mode.user)
-        snapshot = Snapshot(self.target.repository, self.target.refresh())
-        files = claimed(prepared.request)
+        with Inspector() as inspector:  # its process starts while we fetch
+            snapshot = Snapshot(self.target.repository, self.target.refresh())
+            next_version(snapshot, prepared.name, prepared.request)
+            check_parents(snapshot, prepared.request)
+            files = claimed(prepared.request)
+            found = looked_into(prepared.request, snapshot.settings.formats, inspector)
+        prepared = replace(prepared, inspected=found)
         plan = replace(prepared, files=files).plan(snapshot)
         user = self.target.actor(mode.user) if self.target.is_local else None
         violations = prejudge(self.target, snapshot, plan, user, sizes_of(files))
         if violations:
             raise refusal(violations, "the registry would refuse this")
-        return open_registry_store(self.target.repository, snapshot.settings.store, self.target.store_base)
+        settings = snapshot.settings
+        store = open_registry_store(self.target.repository, settings.store, self.target.store_base, settings.mirrors)
+        return prepared, store
 
     def register_model(  # noqa: PLR0913 - the metadata of a version, each by its name
         self,
@@ -483,8 +579,96 @@ class Registry:
             raise InvalidError("the doctor looks at repositories on this machine", hint="run it on the server")
         return list(examine(self.target.repository))
 
+    # Keep
+
+    def fsck(
+        self, *, deep: bool = False, repair: bool = False, progress: Progress | None = None
+    ) -> tuple[Checked, ...]:
+        """Hold the store and its mirrors against every version of main; with `repair`, mend what is wrong."""
+        from gitreg.registry import keeping
+
+        moved = _counting(progress, "weights")
+        return keeping.fsck(self.snapshot(), self.store, deep=deep, repair=repair, moved=moved)
+
+    def check_stores(self, *, write: bool = True) -> tuple[Trial, ...]:
+        """Try out the store and each of its mirrors, with an object that is gone afterwards."""
+        from gitreg.objects.trial import check
+
+        return tuple(check(each.bucket, write=write) for each in _each(self.store))
+
+    def sync_stores(self, *, dry_run: bool = False, progress: Progress | None = None) -> tuple[Synced, ...]:
+        """Copy to each mirror what it lacks of the store; every blob is verified on its way."""
+        from gitreg.objects.sync import sync
+
+        primary, *mirrors = _each(self.store)
+        moved = _counting(progress, "weights")
+        return tuple(sync(primary.bucket, each.bucket, dry_run=dry_run, moved=moved) for each in mirrors)
+
+    def gc(
+        self,
+        *,
+        dry_run: bool = True,
+        grace: str | None = None,
+        trash: str | None = None,
+        also: Sequence[str] = (),
+    ) -> tuple[Collected, ...]:
+        """Take weights out of the store and its mirrors that no version needs; by default only tell which."""
+        from gitreg.registry import keeping
+
+        settings = self.snapshot().settings
+        return keeping.gc(self.target, settings, self.store, dry_run=dry_run, grace=grace, trash=trash, also=also)
+
+    def bundle(
+        self,
+        selectors: Sequence[str],
+        output: str | os.PathLike[str],
+        *,
+        since: str | None = None,
+        progress: Progress | None = None,
+    ) -> Bundled:
+        """Write models or versions, with the registry's history and their weights, into one file."""
+        from gitreg.registry import carrying
+
+        moved = _counting(progress, "weights")
+        return carrying.bundle(self.snapshot(), self.store, selectors, Path(output), since=since, moved=moved)
+
+    def verify_signature(self, selector: str, keys: Sequence[str | os.PathLike[str]]) -> Signed:
+        """Verify the signature of a version's files by their digests; IntegrityError where none of the keys fits."""
+        from gitreg.registry import carrying
+
+        return carrying.verify_signature(self.snapshot(), self.store, selector, [Path(key) for key in keys])
+
     def mark(self, *, push: bool = False) -> list[str]:
         """Write the deploy tags that history implies and that are missing; `push` sends them to the origin."""
         from gitreg.writer.marking import mark
 
         return mark(self.target, push=push)
+
+
+def _each(store: Store) -> tuple[Store, ...]:
+    """Take a store apart: the primary one, then its mirrors."""
+    from gitreg.objects import Stores
+
+    return store.all if isinstance(store, Stores) else (store,)
+
+
+def _left_behind(store: Store) -> list[str]:
+    """Say which mirrors did not get everything: the registration stands, they are to be caught up."""
+    from gitreg.objects import Stores
+
+    reasons = {each.uri: each.reason for each in store.behind} if isinstance(store, Stores) else {}
+    return [f"the mirror {uri} is behind: {reason}; run gitreg store sync" for uri, reason in reasons.items()]
+
+
+def _counting(progress: Progress | None, name: str) -> Callable[[int], None]:
+    """Tell of bytes that belong to no file; from any thread, one at a time."""
+    from threading import Lock
+
+    lock = Lock()
+
+    def moved(count: int) -> None:
+        if progress is not None:
+            with lock:
+                progress(name, count)
+
+    return moved

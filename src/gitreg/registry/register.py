@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gitreg.git import Signature
-    from gitreg.objects import Progress, Store, StoredFile
+    from gitreg.objects import Progress, Source, Store, StoredFile
+    from gitreg.objects.digests import Digests
     from gitreg.reader import Snapshot
+    from gitreg.registry.inspected import Inspected
+    from gitreg.scan import Inspector
 
 FIRST_VERSION = "0.1.0"
 DEFAULT_RELATION = "derived-from"
@@ -50,6 +53,7 @@ class RegisterRequest:
     owners: tuple[str, ...] = ()
     code: bool = True
     created: str | None = None
+    follow_symlinks: bool = False
     progress: Progress | None = None
 
 
@@ -116,32 +120,67 @@ def claimed(request: RegisterRequest) -> tuple[StoredFile, ...]:
 
     What is wrong with a manifest so shows before 90 MB are uploaded for it.
     """
-    from gitreg.objects import StoredFile, collect
+    from gitreg.objects import StoredFile
     from gitreg.scan import detect
 
     return tuple(
         StoredFile(source.path, Digest.of(source.path.encode()), source.file.stat().st_size, detect(source.file))
-        for source in (collect(request.paths) if request.paths else ())
+        for source in _sources(request)
     )
+
+
+def looked_into(
+    request: RegisterRequest, allowed: tuple[str, ...] | None, inspector: Inspector | None = None
+) -> Inspected | None:
+    """Inspect the files of a request; InvalidError where one is damaged, or would run code that nobody allowed."""
+    from gitreg.registry.inspected import inspect
+    from gitreg.scan import detect
+
+    sources = _sources(request)
+    files = [(each.path, each.file, detect(each.file)) for each in sources]
+    return inspect(files, allowed, inspector) if files else None
 
 
 def upload(store: Store, request: RegisterRequest) -> tuple[StoredFile, ...]:
     """Put the files of a request into the object store."""
-    from gitreg.objects import collect, store_sources
+    from gitreg.objects import store_sources
 
-    return store_sources(store, collect(request.paths), request.progress) if request.paths else ()
+    return store_sources(store, _sources(request), request.progress, _digests()) if request.paths else ()
 
 
 def hashed(request: RegisterRequest) -> tuple[StoredFile, ...]:
     """Describe the files of a request without storing them, for a dry run."""
-    from gitreg.objects import StoredFile, collect, hash_file
+    from gitreg.objects import Blob, StoredFile, hash_file
     from gitreg.scan import detect
 
     rows = []
-    for source in collect(request.paths) if request.paths else ():
-        blob = hash_file(source.file)
-        rows.append(StoredFile(source.path, blob.digest, blob.size, detect(source.file)))
+    digests = _digests()
+    for source in _sources(request):
+        format_ = detect(source.file)
+        found = source.file.stat()
+        known = digests.find(found) if digests else None
+        blob = Blob(known, found.st_size) if known else hash_file(source.file)
+        rows.append(StoredFile(source.path, blob.digest, blob.size, format_))
     return tuple(rows)
+
+
+def _sources(request: RegisterRequest) -> list[Source]:
+    from gitreg.objects import collect
+
+    return collect(request.paths, follow_symlinks=request.follow_symlinks) if request.paths else []
+
+
+def _digests() -> Digests | None:
+    """Open what this machine remembers of its files; None where it has no place for that."""
+    import os
+
+    from gitreg.objects import Cache
+    from gitreg.objects.digests import Digests
+
+    try:
+        return Digests(Cache.of_user(os.environ).folder / "digests")
+    except InvalidError:
+        return None
 
 
 def sizes_of(files: Iterable[StoredFile]) -> dict[str, int]:
@@ -159,6 +198,7 @@ class Prepared:
     author: Signature
     code: Mapping[str, object] | None
     created: str
+    inspected: Inspected | None = None
 
     def manifest(self, version: Version) -> Manifest:
         """Build the manifest; InvalidError names every field that is wrong."""
@@ -180,12 +220,12 @@ class Prepared:
             "created": self.created,
             "author": {"name": self.author.name, "email": self.author.email},
             "description": request.description,
-            "artifacts": [_artifact(file) for file in self.files],
+            "artifacts": [_artifact(file, self.inspected) for file in self.files],
             "external": dict(request.external) if request.external else None,
             "training": {key: value for key, value in training.items() if value},
             "metrics": dict(request.metrics),
             "evaluations": [dict(evaluation) for evaluation in request.evaluations],
-            "signature": dict(request.signature) if request.signature else None,
+            "signature": self._signature(),
             "parents": [_parent(parent) for parent in request.parents],
             "base": {"uri": request.base} if request.base else None,
             "license": request.license,
@@ -193,6 +233,12 @@ class Prepared:
             "lifecycle": str(Lifecycle.ACTIVE),
         }
         return {key: value for key, value in data.items() if value not in (None, [], {})}
+
+    def _signature(self) -> dict[str, object] | None:
+        """Give the user's signature, or what the files say."""
+        if self.request.signature:
+            return dict(self.request.signature)
+        return self.inspected.signature() if self.inspected else None
 
     def plan(self, snapshot: Snapshot) -> Plan:
         """Plan the commit on a tip; ConflictError where the version exists, NotFoundError where a parent does not."""
@@ -232,11 +278,12 @@ def _bytes(data: dict[str, object]) -> bytes:
     return dump(data)
 
 
-def _artifact(file: StoredFile) -> dict[str, object]:
+def _artifact(file: StoredFile, inspected: Inspected | None) -> dict[str, object]:
     data: dict[str, object] = {"path": file.path, "digest": str(file.digest), "size": file.size}
     if file.format:
         data["format"] = file.format
-    return data
+    report = inspected.report(file.path) if inspected else {}
+    return {**data, "inspection": report} if report else data
 
 
 def _parent(text: str) -> dict[str, object]:

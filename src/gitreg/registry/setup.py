@@ -27,7 +27,7 @@ from gitreg.git.checkout import identity as git_identity
 from gitreg.git.create import create
 from gitreg.layout import ACCESS, MAIN, SETTINGS
 from gitreg.names import EnvironmentName, UserName
-from gitreg.objects import open_store
+from gitreg.objects import LocalStore, open_store
 from gitreg.reader import Snapshot
 from gitreg.reader.history import iso
 from gitreg.records import dataclass
@@ -247,7 +247,9 @@ def _check(files: Mapping[str, bytes], request: InitRequest) -> None:
 
 def _make_store(uri: str | None, git_dir: Path) -> None:
     if uri and uri.startswith("file:"):
-        (open_store(uri, base=git_dir).folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        store = open_store(uri, base=git_dir)
+        if isinstance(store, LocalStore):
+            (store.folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
 
 
 def clone(url: str, path: Path | None = None) -> Path:
