@@ -21,7 +21,7 @@ ifneq ($(shell test -x $(PY) && cat $(RUN) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint types layers format bench coverage soak mutate fuzz wheel-test clean
+.PHONY: help venv azurite demo test check lint types layers format bench coverage soak mutate fuzz wheel-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ $(FUZZ): $(DEV)
 
 venv: $(DEV) ## make .venv, with gitreg (editable) and every tool in it
 	@echo "$(VENV) is ready"
+
+azurite: ## bring the local Azure that tests start, where npm is there
+	@npm install --prefix build/azurite --no-audit --no-fund --silent azurite@3.37.0
 
 demo: $(RUN) ## run the main job: register, push, refuse, deploy, roll back
 	@$(PY) -m gitreg demo $(ARGS)

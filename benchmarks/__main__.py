@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import many, peers, push, reading, startup, storing, writing
+from benchmarks import many, peers, pulling, push, reading, startup, storing, writing
 from benchmarks.measure import Row, table
 from benchmarks.setting import Setting, environment
 
@@ -26,6 +26,7 @@ _GROUPS: dict[str, tuple[str, Callable[[Setting], Iterator[Row]]]] = {
     "register": ("Registering", writing.run),
     "read": ("Reading everything", reading.run),
     "store": ("Storing", storing.run),
+    "pull": ("Pulling", pulling.run),
 }
 
 

@@ -134,7 +134,17 @@ def test_the_store_is_the_registrys_or_this_machines(bare: Path) -> None:
         assert getattr(open_registry_store(repository, "file:///srv/store", None), "folder", None) == Path("/srv/store")
         with pytest.raises(UnavailableError, match="names no object store; add `store:"):
             open_registry_store(repository, None, bare)
-        with pytest.raises(InvalidError, match="this release stores in folders"):
-            open_registry_store(repository, "s3://bucket/prefix", bare)
+        assert open_registry_store(repository, "s3://bucket/prefix", bare).uri == "s3://bucket/prefix"
+        with pytest.raises(InvalidError, match="carries credentials"):
+            open_registry_store(repository, "s3://key:secret@bucket/prefix", bare)
         repository.run(["config", "gitreg.store", "file:own"])
         assert getattr(open_registry_store(repository, "s3://bucket/x", None), "folder", None) == bare / "own"
+
+
+def test_mirrors_count_from_the_registry_and_are_left_out_where_they_cannot_be_reached(bare: Path) -> None:
+    with Repository.open(bare) as repository:
+        named = ["file:../mirror", "gs://bucket/x", "file:../store"]
+        near = open_registry_store(repository, "file:../store", bare, named)
+        far = open_registry_store(repository, "s3://bucket/x", None, named)
+        assert [each.uri for each in getattr(near, "mirrors", ())] == [f"file:{bare.parent}/mirror", "gs://bucket/x"]
+        assert [each.uri for each in getattr(far, "mirrors", ())] == ["gs://bucket/x"]

@@ -158,3 +158,22 @@ def test_every_field_of_a_manifest_may_be_required(field: str) -> None:
 @pytest.mark.parametrize("field", ["metric", "license.name", "training.datasets.name", "training.codes", "author.mail"])
 def test_an_unknown_field_cannot_be_required(field: str) -> None:
     assert len(problems_of(f"required: [{field}]\n")) == 1
+
+
+def test_mirrors_are_stores_like_any_other_and_there_once() -> None:
+    text = "store: file:../store\nmirrors: [file:/mnt/copy, gs://bucket/x]\n"
+    settings = Settings.parse((HEAD + text).encode())
+    assert settings.mirrors == ("file:/mnt/copy", "gs://bucket/x")
+    assert Settings.parse(settings.to_bytes()) == settings
+    for mirrors, field, message in (
+        ("[file:../store]", "mirrors[0]", "it is there twice"),
+        ("[s3://a/b, s3://a/b]", "mirrors[1]", "it is there twice"),
+        ("[s3://key:secret@a/b]", "mirrors[0]", "found credentials"),
+        ("['s3://a/b?sig=x']", "mirrors[0]", "found a query"),
+        ("[http://a/b]", "mirrors[0]", "found http:"),
+    ):
+        [problem] = problems_of(f"store: file:../store\nmirrors: {mirrors}\n")
+        assert f"{field}: {message}" in problem
+    [alone] = problems_of("mirrors: [s3://a/b]\n")
+    assert "name the primary one as `store`" in alone
+    assert problems_of("store: file:../store\nmirrors: [" + ", ".join(f"s3://b{n}x" for n in range(9)) + "]\n")

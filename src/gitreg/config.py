@@ -12,7 +12,7 @@ from gitreg.errors import InvalidError, NotFoundError, UnavailableError
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gitreg.git import Repository
     from gitreg.objects import Store
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 REGISTRY_VARIABLE = "GITREG_REGISTRY"
 USER_VARIABLE = "GITREG_USER"
 STORE = "gitreg.store"
+ENDPOINT = "gitreg.endpoint"
 
 # What `gitreg config` knows; each is a key of git's own configuration.
 KEYS: Mapping[str, str] = {
     "gitreg.registry": "the registry to use outside a checkout: a path or a URL",
     "gitreg.user": "your user name in the registry, for proposals and dry runs",
     "gitreg.store": "where this machine finds the object store, in place of the URI in registry.yaml",
+    "gitreg.endpoint": "where this machine finds what speaks S3, as https://host:port, in place of Amazon's own",
     "gitreg.identity": "on a server: what names the pusher (GL_USER, REMOTE_USER, …, or account)",
     "gitreg.deploytags": "who writes deploy tags: server (its post-receive hook) or client",
 }
@@ -170,23 +172,36 @@ def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "gitreg"
 
 
-def open_registry_store(repository: Repository, uri: str | None, base: Path | None) -> Store:
+def open_registry_store(
+    repository: Repository, uri: str | None, base: Path | None, mirrors: Sequence[str] = ()
+) -> Store:
     """Open the object store that registry.yaml names, or the one that this machine's configuration puts in its place.
 
-    A relative path counts from `base`, the registry's git directory; None where that is on another machine.
+    A relative path counts from `base`, the registry's git directory; None where that is on another machine. With
+    mirrors it is a `Stores`; one that has a relative path is left out on other machines than the registry's.
     """
-    from gitreg.objects import open_store
+    from gitreg.objects import open_store, open_stores
 
+    endpoint = repository.config(ENDPOINT)
     own = repository.config(STORE)
     if own:
-        return open_store(own, base=repository.git_dir)
-    if uri is None:
+        primary = open_store(own, base=repository.git_dir, endpoint=endpoint)
+    elif uri is None:
         raise UnavailableError(
             "registry.yaml names no object store", hint="add `store: file:../store` to registry.yaml"
         )
-    if base is None and uri.startswith("file:") and not uri.startswith("file:/"):
+    elif base is None and _is_relative(uri):
         raise UnavailableError(
             f"the object store {uri} lies beside the registry, on another machine",
             hint="tell this machine where it is: git config gitreg.store file:/mounted/path",
         )
-    return open_store(uri, base=base or repository.git_dir)
+    else:
+        primary = open_store(uri, base=base or repository.git_dir, endpoint=endpoint)
+    if not mirrors:
+        return primary
+    reached = [each for each in mirrors if base is not None or not _is_relative(each)]
+    return open_stores(primary, reached, base or repository.git_dir, endpoint=endpoint)
+
+
+def _is_relative(uri: str) -> bool:
+    return uri.startswith("file:") and not uri.startswith("file:/")

@@ -19,6 +19,8 @@ DEPLOYMENTS = "deployments"
 STATUS = "status"
 APPROVALS = "approvals"
 KEYS = "keys"
+# The artifact that is a signature of the others, in the format of OpenSSF model-signing.
+MODEL_SIGNATURE = "model.sig"
 GOVERNED = frozenset({MODELS, DEPLOYMENTS, STATUS, APPROVALS, KEYS})
 _TAKEN = GOVERNED | {SETTINGS, ACCESS}
 DEPLOY_TAGS = "refs/tags/deploy/"

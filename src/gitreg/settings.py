@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gitreg.names import EnvironmentName, did_you_mean
 from gitreg.parsing import API_VERSION, carries_credentials, check_uri, without_empty
-from gitreg.records import dataclass
+from gitreg.records import dataclass, field
 from gitreg.wire import dump, load
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = "signature"
 SIGNED = "signed"
+REQUIRED = "required"
 STORE_SCHEMES = ("file", "s3", "gs", "az")
 
 
@@ -44,22 +45,56 @@ class EnvironmentRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long weights are kept that nothing needs: time spans as written, such as `14d`; None is the default.
+
+    `grace` is for what no version ever named, `deleted` for deleted versions (None: for ever), `trash` for what gc
+    took; `hold` are patterns of models that keep all.
+    """
+
+    grace: str | None = None
+    deleted: str | None = None
+    trash: str | None = None
+    hold: tuple[str, ...] = ()
+
+    @classmethod
+    def from_data(cls, data: Data) -> Self:
+        """Build from accepted data."""
+        return cls(
+            grace=data.get("grace"),
+            deleted=data.get("deleted"),
+            trash=data.get("trash"),
+            hold=tuple(data.get("hold", ())),
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Give plain data in canonical order."""
+        return without_empty(
+            {"grace": self.grace, "deleted": self.deleted, "trash": self.trash, "hold": list(self.hold)}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A registry's settings.
 
-    `store` is a URI; a relative `file:` path counts from the git directory. `required` holds dotted fields of the
-    manifest. `formats` None allows all but pickles. `identity` is `signature` where the actor is who signed,
-    `deploy_tags` is `signed` where deploy tags need a signature.
+    `store` is a URI, and so is each of `mirrors`; a relative `file:` path counts from the git directory. `required`
+    holds dotted fields of the manifest. `formats` None allows all but pickles. `identity` is `signature` where the
+    actor is who signed, `deploy_tags` is `signed` where deploy tags need a signature, `signatures` is `required` where
+    a version's files do.
     """
 
     name: str
     description: str | None = None
     store: str | None = None
+    mirrors: tuple[str, ...] = ()
     environments: tuple[EnvironmentRule, ...] = ()
     required: tuple[str, ...] = ()
     formats: tuple[str, ...] | None = None
     identity: str | None = None
     deploy_tags: str | None = None
+    signatures: str | None = None
+    retention: Retention = field(default_factory=Retention)
 
     @classmethod
     def parse(cls, data: bytes, path: str | None = None) -> Self:
@@ -67,7 +102,12 @@ class Settings:
         from gitreg.parsing import Rule, accept
         from gitreg.schema import Kind
 
-        rules = (Rule(("store",), _store), Rule(("environments",), _environments), Rule(("required",), _required))
+        rules = (
+            Rule(("store",), _store),
+            Rule(("mirrors",), _mirrors),
+            Rule(("environments",), _environments),
+            Rule(("required",), _required),
+        )
         return cls.from_data(accept(Kind.REGISTRY, load(data, path), rules).value)
 
     @classmethod
@@ -78,11 +118,14 @@ class Settings:
             name=data["name"],
             description=data.get("description"),
             store=data.get("store"),
+            mirrors=tuple(data.get("mirrors", ())),
             environments=tuple(map(EnvironmentRule.from_data, data.get("environments", ()))),
             required=tuple(data.get("required", ())),
             formats=tuple(formats) if formats is not None else None,
             identity=data.get("identity"),
             deploy_tags=data.get("deploy_tags"),
+            signatures=data.get("signatures"),
+            retention=Retention.from_data(data.get("retention", {})),
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -94,11 +137,14 @@ class Settings:
                 "name": self.name,
                 "description": self.description,
                 "store": self.store,
+                "mirrors": list(self.mirrors),
                 "environments": [rule.to_data() for rule in self.environments],
                 "required": list(self.required),
                 "formats": list(self.formats) if self.formats is not None else None,
                 "identity": self.identity,
                 "deploy_tags": self.deploy_tags,
+                "signatures": self.signatures,
+                "retention": self.retention.to_data(),
             }
         )
 
@@ -116,6 +162,11 @@ class Settings:
         """Whether deploy tags carry a signature."""
         return self.deploy_tags == SIGNED
 
+    @property
+    def signed_models(self) -> bool:
+        """Whether a new version needs a signature of its files."""
+        return self.signatures == REQUIRED
+
     def environment(self, name: str) -> EnvironmentRule | None:
         """Find the rule of an environment, or None."""
         return next((rule for rule in self.environments if rule.name == name), None)
@@ -126,6 +177,18 @@ def _store(findings: Findings, data: Data) -> None:
     check_uri(findings, uri, "store")
     if uri is not None and not carries_credentials(uri) and (complaint := _complaint(uri)):
         findings.add(complaint, "store")
+
+
+def _mirrors(findings: Findings, data: Data) -> None:
+    mirrors = data.get("mirrors", ())
+    if mirrors and "store" not in data:
+        findings.add("mirrors stand in for a store; name the primary one as `store`", "mirrors")
+    for index, uri in enumerate(mirrors):
+        check_uri(findings, uri, "mirrors", index)
+        if not carries_credentials(uri) and (complaint := _complaint(uri)):
+            findings.add(complaint, "mirrors", index)
+        if uri == data.get("store") or uri in mirrors[:index]:
+            findings.add("it is there twice; leave one out", "mirrors", index)
 
 
 def _complaint(uri: str) -> str | None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
 
@@ -124,7 +126,7 @@ def test_no_command_shows_the_help_and_is_misuse(gitreg: Gitreg) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("shwo", "show"), ("STATUS", "status"), ("dep", "deploy"), ("un", "undeploy"), ("hist", "history")],
+    [("shwo", "show"), ("STATUS", "status"), ("dep", "deploy"), ("und", "undeploy"), ("hist", "history")],
 )
 def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(gitreg: Gitreg, typed: str, meant: str) -> None:
     result = gitreg(typed)
@@ -144,3 +146,12 @@ def test_the_version_is_the_packages(gitreg: Gitreg) -> None:
     from gitreg import __version__
 
     assert gitreg("--version") == Result(0, f"gitreg {__version__}\n", "")
+
+
+def test_no_command_s_module_takes_the_name_of_one_that_the_process_needs() -> None:
+    # Python puts a submodule into its package's names, over whatever was there.
+    for entry in COMMANDS.values():
+        import_module(f"gitreg.cli.{entry.target.partition(':')[0]}")
+
+    package = vars(import_module("gitreg.cli"))
+    assert (package["gc"], package["sys"]) == (gc, sys)

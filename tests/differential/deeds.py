@@ -456,6 +456,8 @@ class Hand:
             {"formats": None},
             {"identity": "signature"},
             {"deploy_tags": "signed"},
+            {"signatures": "required"},
+            {"signatures": None, "retention": {"deleted": "30d"}},
             {"identity": None, "deploy_tags": None},
         ]
         return Deed({"registry.yaml": without_none(data | self.random.choice(choices))}, ("admin",))

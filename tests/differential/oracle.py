@@ -251,6 +251,9 @@ class Judgement:
         self.refuse_if(any(not has(new, name) for name in self.settings.get("required", [])), "metadata-missing")
         for artifact in new.get("artifacts", []):
             self.refuse_if(not self.format_allowed(artifact), "format-refused")
+        if self.settings.get("signatures") == "required" and new.get("artifacts"):
+            signed = [each["size"] > 0 for each in new["artifacts"] if each["path"] == "model.sig"]
+            self.refuse_if(not any(signed), "model-unsigned")
         self.check_artifacts(new)
         self.check_parents(place, new)
 
@@ -736,6 +739,8 @@ environment_name, model_name, user_name, version_number = word(WORD), word(MODEL
 grantee = word(rf"group:{WORD}|{USER}")
 dataset = fields({"name": line}, {"version": line, "digest": word(DIGEST), "uri": uri})
 tensor = fields({"name": line, "dtype": line, "shape": many(any_json)})
+duration = word(r"[1-9][0-9]{0,4}[hdw]")
+held = word(r"[a-z0-9_*-]{1,63}/[a-z0-9._*-]{1,63}")
 pattern = word(r"[a-z0-9*][a-z0-9_*-]{0,62}/[a-z0-9*][a-z0-9_.*-]{0,62}")
 rule = fields(
     {"to": many(grantee, 1, unique=True), "actions": many(one_of(*ACTIONS), 1, unique=True)},
@@ -755,6 +760,10 @@ SHAPES: dict[str, Check] = {
             "formats": many(one_of(*FORMATS), 1, unique=True),
             "identity": one_of("signature"),
             "deploy_tags": one_of("signed"),
+            "signatures": one_of("required"),
+            "retention": fields(
+                {}, {"grace": duration, "deleted": duration, "trash": duration, "hold": many(held, unique=True)}
+            ),
         },
     ),
     "access": fields(

@@ -277,6 +277,20 @@ def test_only_allowed_formats_come_where_formats_are_listed() -> None:
         assert judge.codes(start(), version_file("1.1.0", **artifacts(format=other))) == [Code.FORMAT_REFUSED]
 
 
+def test_a_new_version_needs_a_signature_where_the_settings_say_so() -> None:
+    judge = Judge(settings=replace(SETTINGS, signatures="required"))
+    first = {"path": "model.bin", "digest": str(BLOB), "size": BLOB_SIZE, "format": "other"}
+    signed = [first, {**first, "path": "model.sig", "format": "json"}]
+    elsewhere = [first, {**first, "path": "sub/model.sig", "format": "json"}]
+
+    assert judge.codes(start(), version_file("1.1.0", artifacts=signed)) == []
+    assert judge.codes(start(), version_file("1.1.0", artifacts=elsewhere)) == [Code.MODEL_UNSIGNED]
+    [found] = judge.violations(start(), version_file("1.1.0"))
+    assert (found.code, found.field) == (Code.MODEL_UNSIGNED, "artifacts")
+    assert "gitreg sign" in (found.remedy or "")
+    assert Judge().codes(start(), version_file("1.1.0")) == []
+
+
 # Removing, tombstones
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitreg.registry import open_registry
-from tests.registries import MAIN, WEIGHTS, git
+from tests.registries import MAIN, git, weights_of
 
 if TYPE_CHECKING:
     from tests.registries import Forge
@@ -36,7 +36,7 @@ def test_of_twenty_registrations_at_once_none_is_lost(forge: Forge) -> None:
     writers = []
     for number in range(count):
         weights = Path(f"{number}.safetensors")
-        weights.write_bytes(WEIGHTS + bytes([number]))
+        weights.write_bytes(weights_of(bytes([number])))
         # Separate caches: no queue on this machine keeps them apart.
         environment = {**os.environ, "GITREG_CACHE": str(forge.folder / f"cache{number}")}
         command = [sys.executable, "-c", REGISTER, places[number % 3], str(weights)]

@@ -9,7 +9,7 @@ import pytest
 
 from gitreg.errors import ConflictError, InvalidError, NotFoundError
 from gitreg.registry import Mode
-from tests.registries import DRY, PLACES, WEIGHTS, git, request, state_of, tip_holds
+from tests.registries import DRY, PLACES, WEIGHTS, git, request, state_of, tip_holds, weights_of
 
 if TYPE_CHECKING:
     from gitreg.registry import Registry
@@ -162,7 +162,7 @@ def test_a_version_ends_and_comes_back(forge: Forge, registry: Registry, place: 
 
 def test_a_dry_run_writes_nothing_at_all(forge: Forge, registry: Registry, place: str) -> None:
     registry.refresh()
-    Path("other.safetensors").write_bytes(WEIGHTS + b"\0")
+    Path("other.safetensors").write_bytes(weights_of(b"\0"))
     before, objects = state_of(forge.repository(place)), _objects(forge)
     written = registry.register(request(version="3.0.0", paths=(Path("other.safetensors"),)), DRY)
     assert written.dry_run
@@ -201,7 +201,7 @@ def test_what_the_gate_would_refuse_is_refused_before_the_weights_are_read(
     def progress(_path: str, count: int) -> None:
         moved.append(count)
 
-    Path("other.safetensors").write_bytes(WEIGHTS + b"\0")
+    Path("other.safetensors").write_bytes(weights_of(b"\0"))
     for wrong, kind, said in (
         ({"version": "1.0.0"}, ConflictError, "exists, registered"),
         ({"version": "3.0.0", "license": None}, InvalidError, "license is required by registry.yaml"),

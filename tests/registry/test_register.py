@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gitreg.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from gitreg.manifest import Manifest
 from gitreg.objects import streams
 from gitreg.registry import Mode, open_registry
-from tests.registries import DRY, WEIGHTS, git, request, state_of
+from tests.registries import DRY, WEIGHTS, git, request, state_of, weights_of
 
 if TYPE_CHECKING:
     from gitreg.registry import Registry
@@ -142,7 +143,7 @@ def test_a_wrong_request_is_refused_and_nothing_changes(
 def test_a_parent_that_was_deleted_is_refused_before_the_upload(forge: Forge, bare: Registry) -> None:
     bare.delete("risk/fraud@2.0.0-rc.1", reason="leak")
     before = state_of(forge.bare)
-    Path("model.safetensors").write_bytes(WEIGHTS + b"\0")
+    Path("model.safetensors").write_bytes(weights_of(b"\0"))
     with pytest.raises(NotFoundError, match="was deleted: leak"):
         bare.register(request(version="3.0.0", parents=("risk/fraud@2.0.0-rc.1",)))
     assert state_of(forge.bare) == before
@@ -162,7 +163,7 @@ def test_weights_that_change_while_they_are_hashed_are_refused(
     forge: Forge, bare: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = Path("model.safetensors")
-    path.write_bytes(WEIGHTS + bytes(3 * streams.CHUNK))
+    path.write_bytes(weights_of(bytes(3 * streams.CHUNK)))
     before = state_of(forge.bare)
 
     def progress(_path: str, _moved: int) -> None:
@@ -176,7 +177,7 @@ def test_weights_that_change_while_they_are_hashed_are_refused(
 
 def test_a_full_disk_leaves_nothing_behind(forge: Forge) -> None:
     before = state_of(forge.bare)
-    Path("model.safetensors").write_bytes(WEIGHTS + bytes(600_000))
+    Path("model.safetensors").write_bytes(weights_of(bytes(600_000)))
     script = (
         "import resource, sys\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
@@ -240,3 +241,33 @@ def test_the_python_face_registers_and_gives_the_version_back(bare: Registry) ->
         bare.get_model("risk/fraud@9.0.0")
     with pytest.raises(TypeError):
         bare.register_model("risk/fraud", "model.safetensors", licence="MIT")
+
+
+def test_what_is_ignored_is_not_registered_and_links_are_followed_where_asked_for(bare: Registry) -> None:
+    Path("out").mkdir()
+    Path("out/model.safetensors").symlink_to(Path("model.safetensors").absolute())
+    Path("out/notes.tmp").write_text("mine")
+    Path("out/.gitregignore").write_text("*.tmp\n")
+    with pytest.raises(InvalidError, match="--follow-symlinks"):
+        bare.register(request("risk/linked", "1.0.0", paths=(Path("out"),)))
+    written = bare.register(request("risk/linked", "1.0.0", paths=(Path("out"),), follow_symlinks=True))
+
+    assert isinstance(written.about, Manifest)
+    assert [file.path for file in written.about.artifacts] == ["model.safetensors"]
+
+
+def test_the_same_file_is_not_read_again_for_the_next_version(
+    bare: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GITREG_CACHE", str(tmp_path / "own-cache"))
+    first = bare.register(request("risk/again", "1.0.0"))
+
+    def read(*_: object) -> None:
+        raise AssertionError("it was read")
+
+    monkeypatch.setattr("gitreg.objects.store.Store.put_open", read)
+    second = bare.register(request("risk/again", "1.0.1"))
+
+    assert isinstance(first.about, Manifest)
+    assert isinstance(second.about, Manifest)
+    assert first.about.artifacts == second.about.artifacts

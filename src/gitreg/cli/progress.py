@@ -12,30 +12,44 @@ from gitreg.cli.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.progress import Progress as Bar
+
     from gitreg.objects import Progress
 
 
 @contextmanager
 def progress(verb: str, *, quiet: bool = False) -> Iterator[Progress | None]:
-    """Give what hears of moved bytes; None where nobody watches."""
+    """Give what hears of moved bytes, and shows rate and time left; None where nobody watches."""
     if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
     from rich.console import Console
-    from rich.progress import DownloadColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bar
 
     columns = (
-        SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(verb, total=None)
+        yield _Moved(bar, verb)
 
-        def moved(path: str, count: int) -> None:
-            bar.update(task, advance=count, description=f"{verb} {one_line(path)}")
 
-        yield moved
+class _Moved:
+    """What a bar is moved by."""
+
+    def __init__(self, bar: Bar, verb: str) -> None:
+        self._bar = bar
+        self._verb = verb
+        self._task = bar.add_task(verb, total=None)
+
+    def __call__(self, path: str, count: int, /) -> None:
+        """Note that bytes of a file were moved."""
+        self._bar.update(self._task, advance=count, description=f"{self._verb} {one_line(path)}")
+
+    def expect(self, size: int, /) -> None:
+        """Note how many bytes there are in all."""
+        self._bar.update(self._task, total=size)

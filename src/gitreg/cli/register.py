@@ -50,13 +50,14 @@ if TYPE_CHECKING:
 @click.option("--model-description", metavar="TEXT", help="Of a new model: what it does.")
 @click.option("--task", metavar="TASK", help="Of a new model: such as text-classification.")
 @click.option("--owner", "owners", multiple=True, metavar="USER", help="Of a new model; may be repeated.")
+@click.option("--follow-symlinks", is_flag=True, help="Register what the symlinks in a folder lead to.")
 @click.option("--no-code", is_flag=True, help="Do not record the commit of the checkout you stand in.")
 @writes
 def register(session: Session, mode: Mode, **flags: Any) -> None:  # noqa: ANN401 - click's values
     r"""Register a new version of a model.
 
-    PATH is a file, or a folder whose files are named as they are in it. A FILE is JSON or YAML, or - for standard
-    input; flags for single values win over it.
+    PATH is a file, or a folder whose files are named as they are in it, but for those that its .gitregignore matches.
+    A FILE is JSON or YAML, or - for standard input; flags for single values win over it.
 
     \b
       gitreg register risk/fraud-detector out/ --version 1.4.0 --metric auc=0.981
@@ -84,5 +85,6 @@ def _request(flags: dict[str, Any], moved: Progress | None) -> RegisterRequest:
         signature=parse.mapping_file(flags["signature"], "--signature") or None,
         external=parse.external(flags["external"]),
         code=not flags["no_code"],
+        follow_symlinks=flags["follow_symlinks"],
         progress=moved,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gitreg.cli.screen import Screen
     from gitreg.registry import Registry
@@ -30,6 +32,19 @@ class Session:
         from gitreg.registry import open_registry
 
         return open_registry(self.location, fetch=self.fetch)
+
+    @property
+    def named(self) -> str | None:
+        """The registry that the user named: by --registry, or by GITREG_REGISTRY."""
+        return self.location or os.environ.get("GITREG_REGISTRY") or None
+
+    def registry_of(self, lock_file: Path) -> Registry:
+        """Open the registry that the user named, else the one of a lock file, else the default one."""
+        from gitreg.registry import open_registry
+        from gitreg.registry.locking import read_lock
+
+        named = self.named or (read_lock(lock_file).registry if lock_file.exists() else None)
+        return open_registry(named, fetch=self.fetch)
 
     def answer(self, value: T, render: Callable[[Screen, T], None]) -> None:
         """Print a value: as one JSON document, or for people."""

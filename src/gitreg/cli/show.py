@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,7 @@ from gitreg.cli.session import Session, command
 from gitreg.cli.text import human_size, listed, number, pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gitreg.cli.screen import Screen
     from gitreg.manifest import Dataset, Evaluation, Manifest, Training
@@ -41,6 +41,7 @@ def _render(screen: Screen, details: VersionDetails) -> None:
     screen.line(f"{manifest.model}@{manifest.version}", "bold")
     screen.fields(_facts(details))
     _files(screen, manifest)
+    _signature(screen, manifest.signature or {})
     _numbers(screen, manifest)
     if manifest.training:
         _training(screen, manifest.training)
@@ -74,6 +75,20 @@ def _files(screen: Screen, manifest: Manifest) -> None:
     screen.heading(f"Artifacts ({human_size(manifest.total_size)})")
     rows = [(each.path, human_size(each.size), each.format, each.digest.short) for each in manifest.artifacts]
     screen.table(("PATH", "SIZE", "FORMAT", "SHA256"), rows, right={"SIZE"})
+
+
+def _signature(screen: Screen, signature: Mapping[str, Any]) -> None:
+    rows = []
+    for side in ("inputs", "outputs"):
+        for each in signature.get(side, ()):
+            shape = "x".join("?" if size is None else str(size) for size in each["shape"])
+            rows.append((side.removesuffix("s"), each["name"], each["dtype"], shape))
+    if rows or "parameters" in signature:
+        screen.heading("Signature")
+        if "parameters" in signature:
+            screen.fields([("parameters", f"{signature['parameters']:,}")])
+        if rows:
+            screen.table(("", "NAME", "TYPE", "SHAPE"), rows)
 
 
 def _numbers(screen: Screen, manifest: Manifest) -> None:

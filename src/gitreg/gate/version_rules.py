@@ -10,7 +10,7 @@ from gitreg.digest import Digest
 from gitreg.errors import UnavailableError
 from gitreg.gate.case import at, mismatch, not_in_future, version_in
 from gitreg.gate.violation import Code
-from gitreg.layout import DEPLOYMENTS, MODELS, deployment_path, model_path
+from gitreg.layout import DEPLOYMENTS, MODEL_SIGNATURE, MODELS, deployment_path, model_path
 from gitreg.manifest import (
     IMMUTABLE_FIELDS,
     Lifecycle,
@@ -45,6 +45,21 @@ def registered(case: Case, change: Change) -> Iterator[Violation]:
     yield from _complete(case, change, manifest)
     yield from _parents(case, change, manifest)
     yield from _artifacts(case, change, manifest)
+    yield from _signed(case, change, manifest)
+
+
+def _signed(case: Case, change: Change, manifest: Manifest) -> Iterator[Violation]:
+    """Ask for the signature of the files where the registry does; what it is worth, who has the keys finds out."""
+    if not case.policy.settings.signed_models or not manifest.artifacts:
+        return
+    if not any(artifact.path == MODEL_SIGNATURE and artifact.size for artifact in manifest.artifacts):
+        yield at(
+            change,
+            Code.MODEL_UNSIGNED,
+            f"registry.yaml asks for a signature of the files, and there is no {MODEL_SIGNATURE} among them",
+            "make one beside the files, `gitreg sign FOLDER --key KEY`, and register the folder",
+            "artifacts",
+        )
 
 
 def _complete(case: Case, change: Change, manifest: Manifest) -> Iterator[Violation]:
@@ -235,6 +250,7 @@ def restored(case: Case, change: Change) -> Iterator[Violation]:
     yield from _complete(case, change, manifest)
     yield from _parents(case, change, manifest)
     yield from _artifacts(case, change, manifest)
+    yield from _signed(case, change, manifest)
 
 
 def tombstone_edited(_case: Case, change: Change) -> Iterator[Violation]:

@@ -53,6 +53,7 @@ class Code(StrEnum):
     TOMBSTONE = "tombstone"
     METADATA_MISSING = "metadata-missing"
     FORMAT_REFUSED = "format-refused"
+    MODEL_UNSIGNED = "model-unsigned"
     BLOB_MISSING = "blob-missing"
     BLOB_SIZE = "blob-size"
     STORE_UNAVAILABLE = "store-unavailable"

@@ -135,13 +135,28 @@ def _datasets(manifest: Manifest) -> dict[str, object]:
 
 
 def _artifacts(artifacts: Iterable[Artifact]) -> dict[str, object]:
-    return {artifact.path: artifact.to_data() for artifact in artifacts}
+    # Without what was found in a file: that follows from its digest.
+    rows = {artifact.path: artifact.to_data() for artifact in artifacts}
+    return {path: {key: row[key] for key in row if key != "inspection"} for path, row in rows.items()}
 
 
 def _others(manifest: Manifest) -> dict[str, object]:
     """Give everything that has no table of its own and does not differ between any two versions anyway."""
     data = manifest.to_data()
-    found = {name: value for name, value in data.items() if name not in _IDENTITY | _OWN_TABLE | {"labels"}}
+    found = {
+        name: value for name, value in data.items() if name not in _IDENTITY | _OWN_TABLE | {"labels", "signature"}
+    }
+    found |= _signature(data.get("signature", {}))
     training = data.get("training", {})
     found |= {f"training.{name}": training[name] for name in ("framework", "code") if name in training}
     return found | {f"labels.{name}": value for name, value in data.get("labels", {}).items()}
+
+
+def _signature(data: Mapping[str, Any]) -> dict[str, object]:
+    """Name each input, output and tensor; a tensor is its type and shape."""
+    rows = {f"signature.{name}": value for name, value in data.items() if not isinstance(value, (list, Mapping))}
+    for side in ("inputs", "outputs"):
+        for each in data.get(side, ()):
+            shape = ", ".join("?" if size is None else str(size) for size in each["shape"])
+            rows[f"signature.{side}.{each['name']}"] = f"{each['dtype']}[{shape}]"
+    return rows | {f"signature.tensors.{name}": value for name, value in data.get("tensors", {}).items()}

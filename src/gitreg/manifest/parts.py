@@ -51,23 +51,39 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A named file of a version: its relative POSIX path, the digest and size in bytes of its blob."""
+    """A named file of a version: its relative POSIX path, the digest and size in bytes of its blob.
+
+    `inspection` is what was found in the file before it was stored, as it is written.
+    """
 
     path: str
     digest: Digest
     size: int
     format: str | None = None
+    inspection: Mapping[str, Any] | None = None
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
         """Build from accepted data."""
         return cls(
-            path=data["path"], digest=Digest.parse(data["digest"]), size=int(data["size"]), format=data.get("format")
+            path=data["path"],
+            digest=Digest.parse(data["digest"]),
+            size=int(data["size"]),
+            format=data.get("format"),
+            inspection=data.get("inspection") or None,
         )
 
     def to_data(self) -> dict[str, Any]:
         """Give plain data in canonical order."""
-        return without_empty({"path": self.path, "digest": str(self.digest), "size": self.size, "format": self.format})
+        return without_empty(
+            {
+                "path": self.path,
+                "digest": str(self.digest),
+                "size": self.size,
+                "format": self.format,
+                "inspection": self.inspection,
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from gitreg.names import ModelName, Version
 def plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
     """Turn a value into mappings, lists, text, numbers, booleans and None.
 
-    Names, versions and digests become text, times RFC 3339 in UTC, dataclasses mappings of the fields that are not
-    None, sets sorted lists, the scalars of numpy plain numbers. Raises InvalidError for what has no such form.
+    Names, versions, digests and paths become text, times RFC 3339 in UTC, dataclasses mappings of the fields that are
+    not None, sets sorted lists, the scalars of numpy plain numbers. Raises InvalidError for what has no such form.
     """
     if value is None or type(value) in {str, bool, int, float}:
         return value
@@ -59,4 +59,6 @@ def _scalar(value: object) -> str | float:
         return float(value)
     if type(value).__name__ in {"bool", "bool_"} and hasattr(value, "item"):
         return bool(value)
+    if hasattr(value, "__fspath__"):
+        return str(value)
     raise InvalidError(f"a {type(value).__name__} cannot be written", hint="use text, numbers, lists and mappings")
