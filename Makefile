@@ -1,7 +1,8 @@
 # One command for each job. `make help` lists them; every target makes the .venv that it needs.
 
 VENV    ?= .venv
-WORKERS ?= 2
+# Tests wait for disks and for time as well: one more than the processors of a small machine.
+WORKERS ?= 3
 ARGS    ?=
 export PYTHON
 
