@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import threading
@@ -347,3 +348,21 @@ def test_a_pre_receive_hook_reads_what_is_still_in_quarantine(repository: Reposi
     assert "chain True" in said
     assert "entry 100644" in said
     assert "outside None" in said
+
+
+def test_what_nobody_closed_leaves_no_process_behind_even_in_a_cycle(repository: Repository) -> None:
+    tip = advance(repository, {"f": b"1"})
+    first = Repository.open(repository.git_dir)
+    assert first.objects.blob(tip, "f") == b"1"
+    process = first.objects._process
+    assert process
+    pid = process.pid
+    # Younger than the process, so that a finaliser of its own would run after the one of the process.
+    second = Repository.open(repository.git_dir)
+    second.__dict__.update(objects=first.__dict__.pop("objects"), cycle=second)
+
+    del first, second, process
+    gc.collect()
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from gitreg.git.values import Object, ObjectInfo, is_oid, parse_commit, parse_ta
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from gitreg.git.process import Runner
     from gitreg.git.trees import RawEntry
@@ -42,8 +43,10 @@ class Objects:
     """
 
     __slots__ = (
+        "__weakref__",
         "_answers",
         "_drain",
+        "_end",
         "_expected",
         "_folders",
         "_infos",
@@ -62,6 +65,7 @@ class Objects:
         self._process: subprocess.Popen[bytes] | None = None
         self._drain: Drain | None = None
         self._answers: Answers | None = None
+        self._end: Callable[[], object] | None = None
         # What was read stays true: an expression begins with an object id.
         self._infos: Bounded[ObjectInfo] = Bounded(_MOST_INFOS, lambda _: 1)
         self._kept: Bounded[Object] = Bounded(MOST_BYTES, lambda found: len(found.data))
@@ -71,14 +75,13 @@ class Objects:
 
     def close(self) -> None:
         """End the process; the next question starts another."""
-        process, drain = self._process, self._drain
+        end, self._end = self._end, None
         self._process = self._drain = None
         self._infos.clear()
         self._kept.clear()
         self._folders.clear()
-        if process and drain:
-            stop(process)
-            drain.close()
+        if end:
+            end()
 
     # Questions about one object
 
@@ -334,6 +337,8 @@ class Objects:
             self._process = self._runner.start(["cat-file", "--batch-command", "--buffer"], stdin=True)
             self._drain = Drain(self._process.stderr)
             self._answers = None
+            # Nobody has to close: a `__del__` would come after that of the process where both are part of a cycle.
+            self._end = weakref.finalize(self, _end, self._process, self._drain)
         if self._answers is None:
             if self._process.stdout is None:
                 raise CutOffError("it has no output")
@@ -369,6 +374,11 @@ class _Exchange:
             raise self.objects.died(error) from error
         if error is not None:
             self.objects.close()
+
+
+def _end(process: subprocess.Popen[bytes], drain: Drain) -> None:
+    stop(process)
+    drain.close()
 
 
 def _read_header(stream: Answers, expression: str) -> ObjectInfo | None:

@@ -89,11 +89,6 @@ class Repository:
         """Close it."""
         self.close()
 
-    def __del__(self) -> None:
-        """Leave no process behind, even of a repository that nobody closed."""
-        if "objects" in self.__dict__:
-            self.close()
-
     def __repr__(self) -> str:
         """Name the git directory."""
         return f"Repository({str(self.git_dir)!r})"
