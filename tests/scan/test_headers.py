@@ -114,6 +114,8 @@ LIES: list[tuple[str, bytes, str]] = [
     ("a.safetensors", safetensors({"a": tensor(True, 4)}, bytes(4)), "no data_offsets"),
     ("a.safetensors", safetensors(b'{"a": NaN}'), "not described"),
     ("a.safetensors", DEEP, "not JSON"),
+    ("a.safetensors", safetensors(b'{"a":[' + b"[]," * 700_000 + b"[]]}"), "more lists and items than"),
+    ("a.safetensors", safetensors(b'{"a":[' + b"256," * 4_000_001 + b"1]}"), "more lists and items than"),
     ("a.onnx", ONNX[:-1], "its name says onnx"),
     ("a.onnx", onnx(onnx_tensor("w", [2, 3], bytes(23))), "has 23 bytes"),
     ("a.onnx", onnx(onnx_tensor("w", [2, 3], b"")), "has no data"),

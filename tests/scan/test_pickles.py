@@ -24,7 +24,8 @@ import pytest
 from gitreg.scan import Format, Tensor
 from gitreg.scan.headers.source import HeaderError, Source
 from gitreg.scan.imports import Verdict, dangerous, verdict
-from gitreg.scan.tracing import _HANDLERS, Global, Trace
+from gitreg.scan.pickled import Global
+from gitreg.scan.tracing import _HANDLERS, Trace
 from tests.scan.samples import inspected, npy, npz, problem_of, tarred, zipped
 
 if TYPE_CHECKING:

@@ -39,6 +39,12 @@ class Inspected:
                     f"{path!r} changed while it was registered", hint="wait until it is written, and register again"
                 )
 
+    def format(self, path: str) -> str:
+        """Name the format of a file; ConflictError for one that was not there then."""
+        if path not in self.reports:
+            raise ConflictError(f"{path!r} appeared while it was registered", hint="register again")
+        return self.reports[path].format
+
     def report(self, path: str) -> dict[str, Any]:
         """Give what a manifest says about an artifact; empty where there is nothing to say."""
         found = self.reports.get(path)
@@ -63,20 +69,18 @@ class Inspected:
 
 
 def inspect(
-    files: Sequence[tuple[str, Path, str]], allowed: tuple[str, ...] | None, inspector: Inspector | None = None
+    files: Sequence[tuple[str, Path]], allowed: tuple[str, ...] | None, inspector: Inspector | None = None
 ) -> Inspected:
-    """Inspect files, each its name in the version, its place and its format; InvalidError says what is wrong.
+    """Inspect files, each its name in the version and its place; InvalidError says what is wrong.
 
     `allowed` are the settings' formats. A format that they refuse is left to the gate, which says so.
     """
-    from gitreg.scan import inspect_files, names_a_model
+    from gitreg.scan import inspect_files
 
     look = inspector.inspect if inspector else inspect_files
-
-    wanted = [each for each in files if each[2] not in _PLAIN or names_a_model(each[0])]
-    stamps = {name: (file, _stamp(file)) for name, file, _ in wanted}
-    reports = {each.path: each for each in look((file, name) for name, file, _ in wanted)}
-    sizes = {name: file.stat().st_size for name, file, _ in files}
+    stamps = {name: (file, _stamp(file)) for name, file in files}
+    reports = {each.path: each for each in look((file, name) for name, file in files)}
+    sizes = {name: stamp[0] for name, (_, stamp) in stamps.items()}
     problems = [
         Problem(f"{name}: {complaint}")
         for name, report in reports.items()

@@ -10,7 +10,7 @@ from gitreg.scan.stray import is_model_file
 
 if TYPE_CHECKING:
     from gitreg.scan.headers.source import Tensor
-    from gitreg.scan.inspection import Inspection, inspect_file, names_a_model
+    from gitreg.scan.inspection import Inspection, inspect_file
     from gitreg.scan.sandbox import Inspector, inspect_files
 
 __all__ = [
@@ -24,13 +24,12 @@ __all__ = [
     "inspect_file",
     "inspect_files",
     "is_model_file",
-    "names_a_model",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Import what looks into files when it is first asked for: to tell a format needs none of it."""
-    if name in {"Inspection", "inspect_file", "names_a_model"}:
+    if name in {"Inspection", "inspect_file"}:
         from gitreg.scan import inspection
 
         return getattr(inspection, name)

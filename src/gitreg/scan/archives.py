@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from gitreg.scan.compressed import beginning, has_magic, unread_packing
 from gitreg.scan.formats import HEAD, Format, Sample
 from gitreg.scan.pickles import PICKLE_SUFFIXES, is_pickle
 
@@ -104,32 +105,17 @@ def _in_npz(archive: zipfile.ZipFile) -> Format:
 
 def packed_format(sample: Sample) -> Format | None:
     """Look into what is compressed: joblib compresses its pickles, and everybody their tar files."""
-    head = sample.head
-    is_zlib = head[:1] == b"\x78" and int.from_bytes(head[:2], "big") % 31 == 0
-    if not is_zlib and not head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x5d\0\0", b"\x04\x22\x4d\x18")):
+    if unread := unread_packing(sample.head):
+        return Format.JOBLIB if sample.suffix == ".joblib" or "joblib" in unread else Format.OTHER
+    if not has_magic(sample.head):
         return None
-    inner = _unpacked(sample.read(0, 1 << 20))  # a block of bzip2 is 900 kB
+    inner, is_sound = beginning(sample.read(0, 1 << 20), HEAD)  # a block of bzip2 is 900 kB
     if _is_tar(inner):
         return Format.TAR
-    if sample.suffix == ".joblib" or (inner and is_pickle(inner, likely=sample.suffix in PICKLE_SUFFIXES, whole=False)):
+    is_joblib = is_sound and sample.suffix == ".joblib"
+    if is_joblib or (inner and is_pickle(inner, likely=sample.suffix in PICKLE_SUFFIXES, whole=False)):
         return Format.JOBLIB
     return None
-
-
-def _unpacked(data: bytes) -> bytes:
-    """Decompress the beginning, into a bounded part of memory."""
-    import bz2
-    import lzma
-    import zlib
-
-    try:
-        if data.startswith((b"\x1f\x8b", b"\x78")):
-            return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(data, HEAD)
-        if data.startswith(b"BZh"):
-            return bz2.BZ2Decompressor().decompress(data, HEAD)
-        return lzma.LZMADecompressor(memlimit=1 << 27).decompress(data, HEAD)
-    except (zlib.error, OSError, lzma.LZMAError, EOFError):
-        return b""
 
 
 def tar_format(sample: Sample) -> Format | None:

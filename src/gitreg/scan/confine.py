@@ -1,7 +1,7 @@
 """Take away from this process what reading a file does not need: memory, time, files, processes, the network.
 
-Limits hold wherever POSIX does; on Linux a filter of system calls (seccomp) also refuses sockets, other programs and
-every change of the disk. A platform that refuses one of these has the others.
+Limits hold wherever POSIX does; on Linux a filter of system calls (seccomp) also refuses all but those that are listed
+here, which read files, take memory and answer. A platform that refuses one of these has the others.
 """
 
 from __future__ import annotations
@@ -13,24 +13,71 @@ MEMORY = 2 * 1024**3  # bytes of address space
 CPU_SECONDS = 1_800  # of all files together; each has a limit of its own, which the parent keeps
 _OPEN_FILES = 64
 
-# The system calls to refuse: sockets, other processes, changes of files and of the system. With them linux/audit.h's
-# number of an architecture and the calls that open a file, each with the place of the argument that says how.
-_X86_64 = (
-    "41 42 44 49 53 56 57 58 59 62 76 82 83 84 85 86 87 88 90 92 94 101 133 155 161 165 166 169 175 176 "
-    "188 200 234 246 250 258 259 260 263 264 265 266 268 272 280 304 308 310 311 313 316 319 320 321 322 "
-    "323 425 435 437 438"
-)
-_AARCH64 = (
-    "5 33 34 35 36 37 38 39 40 41 45 51 53 54 88 97 104 105 106 117 129 130 131 142 198 199 200 203 206 "
-    "219 220 221 265 268 270 271 273 276 279 280 281 282 425 435 437 438"
-)
-_ARCHITECTURES = {
-    "x86_64": (0xC000003E, _X86_64, ((2, 1), (257, 2))),
-    "aarch64": (0xC00000B7, _AARCH64, ((56, 2),)),
+# The system calls that remain, by their numbers on two architectures; None where one does not have it. Those of the
+# second list take a rule about one argument: its place, and what it may be.
+_ALLOWED = {
+    "read": (0, 63),
+    "readv": (19, 65),
+    "pread64": (17, 67),
+    "lseek": (8, 62),
+    "close": (3, 57),
+    "stat": (4, None),
+    "fstat": (5, 80),
+    "lstat": (6, None),
+    "newfstatat": (262, 79),
+    "statx": (332, 291),
+    "access": (21, None),
+    "faccessat": (269, 48),
+    "faccessat2": (439, 439),
+    "readlink": (89, None),
+    "readlinkat": (267, 78),
+    "getdents64": (217, 61),
+    "getcwd": (79, 17),
+    "mmap": (9, 222),
+    "mprotect": (10, 226),
+    "munmap": (11, 215),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "brk": (12, 214),
+    "futex": (202, 98),
+    "membarrier": (324, 283),
+    "rseq": (334, 293),
+    "set_robust_list": (273, 99),
+    "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135),
+    "rt_sigreturn": (15, 139),
+    "sigaltstack": (131, 132),
+    "restart_syscall": (219, 128),
+    "sched_yield": (24, 124),
+    "sched_getaffinity": (204, 123),
+    "nanosleep": (35, 101),
+    "clock_nanosleep": (230, 115),
+    "clock_gettime": (228, 113),
+    "clock_getres": (229, 114),
+    "gettimeofday": (96, 169),
+    "getrandom": (318, 278),
+    "getpid": (39, 172),
+    "gettid": (186, 178),
+    "getuid": (102, 174),
+    "geteuid": (107, 175),
+    "getgid": (104, 176),
+    "getegid": (108, 177),
+    "uname": (63, 160),
+    "sysinfo": (99, 179),
+    "getrlimit": (97, 163),
+    "exit": (60, 93),
+    "exit_group": (231, 94),
 }
+_READ_ONLY = ~(0o1 | 0o2 | 0o100 | 0o1000) & 0xFFFF_FFFF  # not O_WRONLY, O_RDWR, O_CREAT, O_TRUNC
+_LIMITED = {
+    "open": ((2, None), 1, _READ_ONLY),
+    "openat": ((257, 56), 2, _READ_ONLY),
+    "write": ((1, 64), 0, 0b11),  # to file 1, the answers, and to 2 and 3, which are not there or not for writing
+    "fcntl": ((72, 25), 1, 0b11),  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL
+}
+_ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # linux/audit.h's numbers
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050001  # the last: EPERM
-_WRITES = 0o1 | 0o2 | 0o100 | 0o1000  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC
 _FOREIGN_CALLS = 0x40000000  # x32's
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
 
@@ -78,16 +125,18 @@ def _filter_calls() -> bool:
         return False
 
 
-def _program(architecture: int, refused: str, opens: tuple[tuple[int, int], ...]) -> bytes:
+def _program(column: int, architecture: int) -> bytes:
     """Write the filter in classic BPF: (code, jump if true, jump if false, operand) in eight bytes each."""
     import struct
 
     rows = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
     rows += [(_AT_LEAST, 0, 1, _FOREIGN_CALLS), (_RETURN, 0, 0, _REFUSE)]
-    for number in map(int, refused.split()):
-        rows += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
-    for number, argument in opens:  # an `open` that could write
-        rows += [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, 16 + 8 * argument), (_ANY_BIT, 0, 1, _WRITES)]
-        rows += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
-    rows.append((_RETURN, 0, 0, _ALLOW))
+    for numbers in _ALLOWED.values():
+        if (number := numbers[column]) is not None:
+            rows += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
+    for numbers, argument, bits in _LIMITED.values():
+        if (number := numbers[column]) is not None:  # refused where the argument has any other bit
+            rows += [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, 16 + 8 * argument), (_ANY_BIT, 0, 1, ~bits & 0xFFFF_FFFF)]
+            rows += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
+    rows.append((_RETURN, 0, 0, _REFUSE))
     return b"".join(struct.pack("=HBBI", *row) for row in rows)

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from gitreg.errors import GitregError, InvalidError, NotFoundError, UnavailableError
 from gitreg.scan.archives import numpy_format, packed_format, tar_format, zip_format
-from gitreg.scan.formats import HEAD, Format, Sample
+from gitreg.scan.formats import HEAD, Format, Sample, is_bounded_json
 from gitreg.scan.pickles import pickle_format
 
 _MAX_HEADER = 16 * 1024 * 1024  # bytes of a safetensors header: more than 100,000 tensors
@@ -35,9 +35,12 @@ def detect(path: Path) -> Format:
         raise unreadable(path, error) from error
 
 
-def detect_file(file: BinaryIO, name: str) -> Format:
-    """Tell the format of an open, seekable file; its position afterwards is anywhere."""
-    size = file.seek(0, os.SEEK_END)
+def detect_file(file: BinaryIO, name: str, size: int = -1) -> Format:
+    """Tell the format of an open, seekable file; its position afterwards is anywhere.
+
+    Of a file that was unpacked in part, `size` says how many bytes it has.
+    """
+    size = file.seek(0, os.SEEK_END) if size < 0 else size
     file.seek(0)
     sample = Sample(file, file.read(HEAD), size, PurePath(name).suffix.lower())
     return next((found for probe in _PROBES if (found := probe(sample))), Format.OTHER)
@@ -80,6 +83,8 @@ def _span(tensor: object) -> tuple[int, int] | None:
 def _json(data: bytes) -> object:
     import json
 
+    if not is_bounded_json(data):
+        return None
     try:
         return cast("object", json.loads(data))
     except (ValueError, RecursionError):

@@ -42,6 +42,15 @@ PICKLES = frozenset({Format.PICKLE, Format.TORCH, Format.JOBLIB, Format.TORCHSCR
 HEAD = 64 * 1024  # bytes that most formats are told by
 
 
+_MAX_LISTS = 700_000  # lists and mappings: three for each of 200,000 tensors, and brackets in names
+_MAX_ITEMS = 4_000_000
+
+
+def is_bounded_json(data: bytes) -> bool:
+    """Whether JSON has so few lists, mappings and items that what is read of it fits into 200 MB; to ask before."""
+    return data.count(b"[") + data.count(b"{") <= _MAX_LISTS and data.count(b",") <= _MAX_ITEMS
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """An open file with its first bytes, its size and its extension (`.pt`, in lower case)."""

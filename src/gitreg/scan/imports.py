@@ -8,13 +8,14 @@ picklescan's.
 from __future__ import annotations
 
 import sys
+from _compat_pickle import IMPORT_MAPPING
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gitreg.scan.tracing import Global
+    from gitreg.scan.pickled import Global
 
 
 class Verdict(StrEnum):
@@ -77,17 +78,21 @@ def _words(*lines: str) -> frozenset[str]:
 
 _SAFE_NAMES = {module: _words(names) for module, names in _SAFE.items()}
 
+# The modules of Python, and those that an unpickler takes for them in pickles of Python 2.
+_STANDARD = sys.stdlib_module_names | {name.partition(".")[0] for name in IMPORT_MAPPING} | {"posix", "nt"}
+
 # Packages, and parts of packages, that load, import, run or send things on request; those of pickled code as well.
 _BAD_MODULES = _words(
     "Cython IPython _pytest aiohttp asyncssh boto3 botocore celery cffi click cloudpickle dask dill distutils",
-    "django fabric fire flask fsspec future httpx invoke ipykernel jinja2 joblib.externals joblib.memory",
-    "joblib.parallel jupyter_client keras mako mlflow nltk nox numba numpy.distutils numpy.f2py numpy.testing",
+    "django fabric fire flask fsspec future httpx invoke ipykernel jinja2 joblib jupyter_client",
+    "keras mako mlflow nltk nox numba numpy.distutils numpy.f2py numpy.testing",
     "pandas.core.computation pandas.io paramiko pexpect pip pkg_resources plumbum psutil ptyprocess py pytest",
     "pyximport requests setuptools sh six smart_open sympy tensorflow tf_keras torch._dynamo torch._inductor",
     "torch.distributed torch.fx torch.hub torch.jit.frontend torch.onnx torch.package torch.testing torch.utils",
     "twisted urllib3 virtualenv win32api win32com yaml zmq",
 )
 _BAD_NAMES = _words(
+    "NDArrayWrapper NumpyArrayWrapper ZNDArrayWrapper",  # joblib's own, by other names than its own
     "__import__ __newobj_ex__ _load_from_bytes _ufunc_reconstruct breakpoint call check_call check_output compile",
     "delattr eval exec execfile execv execve execvp fork getattr getstatusoutput globals import_module input",
     "literal_eval load load_module loads locals locate open popen query read_pickle run_code run_module run_path",
@@ -102,9 +107,9 @@ def verdict(found: Global) -> Verdict:
     if name in _SAFE_NAMES.get(module, ()):
         return Verdict.SAFE
     top = module.partition(".")[0]
-    if module == "numpy.dtypes":
+    if module == "numpy.dtypes" and name.isidentifier() and name.endswith("DType"):
         return Verdict.SAFE
-    if top == "numpy" or top in sys.stdlib_module_names or top in {"__builtin__", "copy_reg", "posix", "nt"}:
+    if top == "numpy" or top in _STANDARD:
         return Verdict.DANGEROUS
     parents = module.split(".")
     if any(".".join(parents[:count]) in _BAD_MODULES for count in range(1, len(parents) + 1)):
@@ -113,7 +118,7 @@ def verdict(found: Global) -> Verdict:
     steps = name.split(".")
     if any(step in _BAD_NAMES or step.startswith(("__", *_BAD_STARTS)) for step in steps):
         return Verdict.DANGEROUS
-    if any(step in sys.stdlib_module_names for step in steps):
+    if any(step in _STANDARD or step in _BAD_MODULES for step in steps):
         return Verdict.DANGEROUS
     return Verdict.UNKNOWN
 

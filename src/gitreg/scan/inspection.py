@@ -77,12 +77,15 @@ class Inspection:
         return {key: value for key, value in data.items() if key not in empty - graph}
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Inspection:
-        """Build from what `to_data` gave."""
-        several = ("imports", "dangers", "holds", "notes")
-        found = {**data, "format": Format(data["format"])} | {key: tuple(data.get(key, ())) for key in several}
-        found |= {key: _tensors(data[key]) for key in ("inputs", "outputs", "tensors") if key in data}
-        return cls(**found)
+    def from_data(cls, data: object) -> Inspection:
+        """Build from what `to_data` gave; ValueError where it is anything else."""
+        rows = _mapping(data)
+        if unknown := rows.keys() - _FIELDS.keys():
+            raise ValueError(f"an inspection has no {min(unknown)[:40]!r}")
+        try:
+            return cls(**{name: _FIELDS[name](value) for name, value in rows.items()})
+        except TypeError as error:  # path, format or size is missing
+            raise ValueError(str(error)) from error
 
 
 def _rows(tensors: tuple[Tensor, ...] | None) -> list[dict[str, Any]] | None:
@@ -91,24 +94,82 @@ def _rows(tensors: tuple[Tensor, ...] | None) -> list[dict[str, Any]] | None:
     return [{"name": each.name, "dtype": each.dtype, "shape": list(each.shape)} for each in tensors]
 
 
-def _tensors(rows: list[dict[str, Any]]) -> tuple[Tensor, ...]:
-    return tuple(Tensor(row["name"], row["dtype"], tuple(row["shape"])) for row in rows)
+def _tensors(rows: object) -> tuple[Tensor, ...]:
+    found = []
+    for row in _list(rows):
+        match row:
+            case {"name": str(name), "dtype": str(dtype), "shape": list(shape)} if len(row) == 3:  # noqa: PLR2004
+                found.append(Tensor(name, dtype, tuple(_any_of(each, int, str, type(None)) for each in shape)))
+            case _:
+                raise ValueError("not a tensor")
+    return tuple(found)
 
 
-def inspect_file(file: BinaryIO, name: str) -> Inspection:
-    """Inspect an open file; raises nothing for what is in it."""
+def _any_of(value: Any, *kinds: type) -> Any:  # noqa: ANN401 - of one of the kinds
+    if type(value) not in kinds:
+        raise ValueError(f"a {type(value).__name__} in the wrong place")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    found: list[Any] = _any_of(value, list)
+    return found
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    found: dict[str, Any] = _any_of(value, dict)
+    return found
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_any_of(each, str) for each in _list(value))
+
+
+def _counts(value: object) -> dict[str, int]:
+    return {key: _any_of(count, int) for key, count in _mapping(value).items()}
+
+
+_FIELDS: dict[str, Callable[[object], Any]] = {
+    "path": lambda value: _any_of(value, str),
+    "format": lambda value: Format(_any_of(value, str)),
+    "size": lambda value: _any_of(value, int),
+    "problem": lambda value: _any_of(value, str),
+    "tensor_count": lambda value: _any_of(value, int),
+    "parameters": lambda value: _any_of(value, int),
+    "dtypes": _counts,
+    "tensors": _tensors,
+    "inputs": _tensors,
+    "outputs": _tensors,
+    "details": lambda value: {key: _any_of(each, str, int) for key, each in _mapping(value).items()},
+    "imports": _texts,
+    "dangers": _texts,
+    "holds": _texts,
+    "files": _counts,
+    "notes": _texts,
+}
+
+
+def inspect_file(file: BinaryIO, name: str, told: Callable[[Format], None] | None = None) -> Inspection:
+    """Inspect an open file; raises nothing for what is in it. `told` hears its format before it is looked into."""
     size = file.seek(0, os.SEEK_END)
     suffix = PurePath(name).suffix.lower()
     source = Source(file, size)
     found = _claimed(source, suffix) or detect_file(file, name)
+    if told is not None:
+        told(found)
+    from gitreg.scan import loaded
+
     try:
-        facts = _facts(source, found)
+        if found not in PICKLES and loaded.may_be_pickle(source):  # whatever else it is
+            found, facts = Format.PICKLE, loaded.pickles(source)
+        else:
+            facts = _facts(source, found)
         _check_name(source, found, suffix)
     except HeaderError as error:
         return Inspection(path=name, format=found, size=size, problem=str(error))
     return Inspection(
         path=name,
-        format=Format.PICKLE if Format.PICKLE in facts.holds and found in {Format.NUMPY, Format.NPZ} else found,
+        format=found,
         size=size,
         tensor_count=len(facts.tensors),
         parameters=sum(tensor.elements for tensor in facts.tensors),
@@ -153,11 +214,6 @@ _NAMED = {
 }
 
 
-def names_a_model(name: str) -> bool:
-    """Whether a file's name says that it holds a model, whatever its content is."""
-    return PurePath(name).suffix.lower() in _NAMED
-
-
 _LFS = b"version https://git-lfs.github.com/spec/"
 _DAMAGED = {Format.OTHER, Format.TEXT, Format.ZIP}
 
@@ -173,13 +229,11 @@ def _check_name(source: Source, found: Format, suffix: str) -> None:
 
 
 def _facts(source: Source, found: Format) -> Facts:
+    from gitreg.scan import loaded, packed
+
     if found in PICKLES:
-        from gitreg.scan import loaded
-
         return loaded.read(source, found)
-    if found in {Format.ZIP, Format.TAR, Format.NPZ, Format.KERAS}:
-        from gitreg.scan import packed
-
+    if packed.is_archive(source, found):
         return packed.read(source, found)
     if found is Format.HDF5:
         from gitreg.scan.headers import hdf5

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gitreg.records import replace
 from gitreg.scan.archives import holds_objects
+from gitreg.scan.compressed import MAX_UNPACKED, is_compressed, unpack, unread_packing
 from gitreg.scan.formats import Format
 from gitreg.scan.headers import zips
-from gitreg.scan.headers.source import Facts, HeaderError, Source, refuse
+from gitreg.scan.headers.source import BreaksOffError, Facts, HeaderError, Source, TooMuchError, refuse
 from gitreg.scan.imports import dangerous
 from gitreg.scan.pickles import is_pickle
 from gitreg.scan.torch_tensors import tensors_in
@@ -18,7 +18,6 @@ from gitreg.scan.tracing import Trace
 if TYPE_CHECKING:
     from gitreg.scan.headers.source import Tensor
 
-MAX_UNPACKED = 512 * 1024 * 1024  # bytes of a compressed pickle
 _MAX_PICKLES = 1_000  # one after the other in one file
 _LEGACY_PICKLES = 5  # of PyTorch before 1.6: magic number, protocol, machine, object, keys of the storages
 
@@ -28,9 +27,8 @@ def read(source: Source, found: Format) -> Facts:
     head = source.peek(0, 16)
     if head.startswith(b"PK\3\4"):
         return _torch(source, found)
-    if found is Format.JOBLIB and not head.startswith(b"\x80") and _is_packed(head):
-        data = unpack(source)
-        source = Source(io.BytesIO(data), len(data))
+    if found is Format.JOBLIB and (is_compressed(source.peek(0, 4096)) or unread_packing(source.peek(0, 32))):
+        source = unpack(source)
     if head.startswith(b"\x93NUMPY"):
         return _objects(source)
     if found is Format.TORCH:  # the tensors' bytes follow
@@ -40,33 +38,75 @@ def read(source: Source, found: Format) -> Facts:
 
 def pickles(source: Source, start: int = 0, *, most: int = 0) -> Facts:
     """Follow the pickles that a file begins with: `most` of them, or all."""
-    trace = Trace(source, start)
-    tensors: list[Tensor] = []
-    notes: tuple[str, ...] = ()
+    trace = Trace(source, start, is_joblib=True)
     try:
-        for count in range(1, _MAX_PICKLES + 1):
-            tensors += tensors_in(trace.run())
-            if count == most:
-                break
-            rest = source.peek(trace.position, 4096)
-            if not is_pickle(rest, likely=False, whole=trace.position + len(rest) == source.size):
-                break
-            if count == _MAX_PICKLES:
-                refuse(f"more than {_MAX_PICKLES:,} pickles in one file")
+        tensors = _followed(trace, most)
+        if trace.arrays:
+            _follow_plainly(trace, start, most)
     except HeaderError as error:
-        bad = [*dict.fromkeys(trace.dangers), *dangerous(trace.imports.values())]
+        bad = [*dict.fromkeys((*trace.dangers, *trace.doubts)), *dangerous(trace.imports.values())]
         also = f"; before that it imports {', '.join(bad[:3])}" if bad else ""
         raise HeaderError(f"{error}{also}") from error
-    if trace.position < source.size:
-        notes = (f"{source.size - trace.position:,} bytes follow the last pickle",)
-    return _told(trace, tensors, notes)
+    left = source.size - trace.position
+    return _told(trace, tensors, (f"{left:,} bytes follow the last pickle",) if left else ())
+
+
+def _followed(trace: Trace, most: int) -> list[Tensor]:
+    """Follow pickles one after the other; the tensors of what they build."""
+    tensors: list[Tensor] = []
+    for count in range(1, _MAX_PICKLES + 1):
+        tensors += tensors_in(trace.run())
+        if count == most:
+            return tensors
+        rest = trace.source.part(trace.position, trace.source.size - trace.position)
+        if not _starts_as_pickle(rest.peek(0, 4096), rest.size) and not may_be_pickle(rest):
+            return tensors
+    raise TooMuchError(f"more than {_MAX_PICKLES:,} pickles in one file")
+
+
+def _follow_plainly(trace: Trace, start: int, most: int) -> None:
+    """Follow it as plain `pickle` as well, which runs as opcodes what joblib's unpickler reads as an array.
+
+    What it imports on the way counts, also where it breaks off, as it does in the first array of an honest file. One of
+    objects takes it further: it reads its pickle with the wrong memo, and imports the `dtype` of whatever lies there.
+    """
+    plain = Trace(trace.source, start)
+    try:
+        _followed(plain, most)
+    except TooMuchError:
+        raise
+    except HeaderError:
+        pass
+    finally:
+        trace.imports |= {name: found for name, found in plain.imports.items() if found.name != "dtype"}
+        trace.dangers += plain.dangers
+
+
+def may_be_pickle(source: Source) -> bool | None:
+    """Whether plain `pickle` would call something before it breaks off; None where more bytes are needed to say.
+
+    Detection looks at the beginning of a file; this goes on for as long as an unpickler would.
+    """
+    if source.peek(0, 2) == b"PK":  # an object elsewhere, to an unpickler that nobody told where
+        return False
+    trace = Trace(source)
+    try:
+        trace.run()
+    except TooMuchError:
+        if not trace.has_called:
+            raise
+    except BreaksOffError:
+        return trace.has_called or None
+    except HeaderError:
+        pass
+    return trace.has_called
 
 
 def _told(trace: Trace, tensors: list[Tensor], notes: tuple[str, ...] = ()) -> Facts:
     return Facts(
         tensors=tuple(tensors),
         imports=tuple(sorted(trace.imports)),
-        dangers=(*dict.fromkeys(trace.dangers), *dangerous(trace.imports.values())),
+        dangers=(*dict.fromkeys((*trace.dangers, *trace.doubts)), *dangerous(trace.imports.values())),
         details={"arrays": trace.arrays} if trace.arrays else {},
         notes=notes,
     )
@@ -82,10 +122,9 @@ def _torch(source: Source, found: Format) -> Facts:
         is_numbers = "/data/" in f"/{entry.name}" and not base.endswith(".pkl")
         is_objects = head.startswith(b"\x93NUMPY") and holds_objects(head)
         if is_objects or base.endswith((".pkl", ".pickle")) or (not is_numbers and _starts_as_pickle(head, entry.size)):
-            data = zips.unpacked(source, entry, MAX_UNPACKED)
-            if len(data) < entry.size:
+            inner = zips.opened(source, entry, MAX_UNPACKED)
+            if inner.size < entry.size:
                 refuse(f"{entry.name[:100]!r} has {entry.size:,} bytes, more than is read of a pickle")
-            inner = Source(io.BytesIO(data), len(data))
             facts.append(_objects(inner) if is_objects else pickles(inner))
     if not facts:
         refuse("no pickle in it")
@@ -109,39 +148,3 @@ def _objects(source: Source) -> Facts:
     wide = source.peek(6, 1) != b"\1"
     length = source.number(8, "I" if wide else "H", "the length of an array's header")
     return pickles(source, (12 if wide else 10) + length)
-
-
-def _is_packed(head: bytes) -> bool:
-    return head.startswith(
-        (b"\x78", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x5d\0\0", b"\x04\x22\x4d\x18", b"\x28\xb5\x2f\xfd")
-    )
-
-
-def unpack(source: Source, limit: int = MAX_UNPACKED) -> bytes:
-    """Unpack a compressed file whole; HeaderError where it is damaged, larger than the limit, or of another method."""
-    import bz2
-    import lzma
-    import zlib
-
-    head = source.peek(0, 16)
-    packed = source.peek(0, min(source.size, limit))
-    if len(packed) < source.size:
-        refuse(f"{source.size:,} compressed bytes, more than is unpacked to look into them")
-    unpacker: Any
-    if head.startswith((b"\x1f\x8b", b"\x78")):
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    elif head.startswith(b"BZh"):
-        unpacker = bz2.BZ2Decompressor()
-    elif head.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
-        unpacker = lzma.LZMADecompressor(memlimit=1 << 28)
-    else:
-        refuse("packed by a method that is not read here: pack it with zlib, gzip, bz2 or xz, or not at all")
-    try:
-        data: bytes = unpacker.decompress(packed, limit + 1)
-    except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:
-        refuse(f"the compressed data is damaged: {error}")
-    if len(data) > limit:
-        refuse(f"it unpacks to more than {limit:,} bytes")
-    if not unpacker.eof:
-        refuse("the compressed data breaks off: truncated")
-    return data

@@ -8,7 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from gitreg.errors import UnavailableError
-from gitreg.scan.content import detect, unreadable
+from gitreg.records import replace
+from gitreg.scan.content import unreadable
+from gitreg.scan.formats import Format
 from gitreg.scan.inspection import Inspection
 
 if TYPE_CHECKING:
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 120  # for one file
-_MAX_ANSWER = 64 * 1024 * 1024  # bytes
+FILES = 500  # for one process
+BUSY_SECONDS = 600  # of one process: then the next file gets another, long before it has used up its own limit
+_MAX_ANSWER = 16 * 1024 * 1024  # bytes
+_MAX_PARTS = 300_000  # lists and mappings in an answer
 _GRACE = 0.2  # seconds, from the end of its input to its own end
 _START = "import sys; sys.path[:] = sys.argv[1:]; from gitreg.scan.child import main; main()"
 
@@ -62,10 +67,29 @@ class Inspector:
             _check_readable(path)
             if told is not None:
                 told(name)
-            if not self._child.lives:
-                self._child = _Child()
-            found.append(_inspected(self._child, path, name, seconds))
+            found.append(self._inspected(path, name, seconds))
         return tuple(found)
+
+    def _inspected(self, path: Path, name: str, seconds: float) -> Inspection:
+        answer = self._asked(path, name, seconds)
+        if isinstance(answer, str) and answer != "time" and self._child.asked > 1:
+            # What the files before it left behind may be to blame: it gets a process for itself.
+            answer = self._asked(path, name, seconds)
+        if isinstance(answer, Inspection):
+            return replace(answer, path=name)
+        problems = {
+            "memory": "its headers take more memory than they may",
+            "time": f"its headers take more than {seconds:g} s to read",
+            "nonsense": "the process that read it did not say what it found",
+            "ended": f"the process that read it was ended by {self._child.ended_by()}",
+        }
+        return Inspection(path=name, format=self._child.told, size=path.stat().st_size, problem=problems[answer])
+
+    def _asked(self, path: Path, name: str, seconds: float) -> Inspection | str:
+        if not self._child.lives or self._child.is_spent:
+            self._child.stop()
+            self._child = _Child()
+        return self._child.ask(path, name, seconds)
 
 
 def _check_readable(path: Path) -> None:
@@ -82,19 +106,8 @@ def _check_readable(path: Path) -> None:
         raise unreadable(path, error) from error
 
 
-def _inspected(child: _Child, path: Path, name: str, seconds: float) -> Inspection:
-    answer = child.ask(path, name, seconds)
-    if "format" in answer:
-        return Inspection.from_data(answer)
-    if answer.get("error") not in {"memory", "time", "ended"}:
-        raise UnavailableError(f"cannot read {str(path)!r}: {answer.get('error')}")
-    problems = {
-        "memory": "its headers take more memory than they may",
-        "time": f"its headers take more than {seconds:g} s to read",
-        "ended": f"the process that read it was ended by {child.ended_by()}",
-    }
-    size = path.stat().st_size
-    return Inspection(path=name, format=detect(path), size=size, problem=problems[answer["error"]])
+class _NoAnswerError(Exception):
+    """The process gives no answer; the message is the word for why."""
 
 
 class _Child:
@@ -102,61 +115,102 @@ class _Child:
 
     def __init__(self) -> None:
         import os
+        import time
         from subprocess import DEVNULL, PIPE, Popen
 
-        # Isolated, and without site-packages of its own: it imports from where we do.
+        # Isolated, and without site-packages of its own: it imports from where we do. In a session of its own: it has
+        # no terminal to read from, or to type into.
         command = [sys.executable, "-I", "-S", "-c", _START, *map(os.path.abspath, sys.path)]
         self.lives = True
+        self.asked = 0
+        self.told = Format.OTHER  # the format of the file in hand, as far as it has been told
+        self._rest = b""
+        self._started = time.monotonic()
         try:
             self._process: subprocess.Popen[bytes] = Popen(
-                command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, cwd="/", env={"LC_ALL": "C.UTF-8"}, close_fds=True
+                command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=DEVNULL,
+                cwd="/",
+                env={"LC_ALL": "C.UTF-8"},
+                close_fds=True,
+                start_new_session=True,
             )
         except OSError as error:
             raise UnavailableError(f"cannot start the process that inspects files: {error.strerror}") from error
 
-    def ask(self, path: Path, name: str, seconds: float) -> dict[str, Any]:
-        """Have one file inspected; where that does not end well the process is over."""
+    @property
+    def is_spent(self) -> bool:
+        """Whether it has done so much that its limits, which are for all files, come near."""
+        import time
+
+        return self.asked >= FILES or time.monotonic() - self._started > BUSY_SECONDS
+
+    def ask(self, path: Path, name: str, seconds: float) -> Inspection | str:
+        """Have one file inspected; where that does not end well the process is over, and a word says how."""
         process = self._process
         assert process.stdin is not None  # noqa: S101 - it is a pipe
+        self.asked += 1
+        self.told = Format.OTHER
         try:
             process.stdin.write(json.dumps([str(path.absolute()), name]).encode() + b"\n")
             process.stdin.flush()
         except OSError:
             return self._over("ended")
-        line = self._line(seconds)
-        if not isinstance(line, bytes):
-            return self._over(line)
         try:
-            answer: dict[str, Any] = json.loads(line)
-        except ValueError:
-            return self._over("ended")
-        return answer
+            answer = self._answer(seconds)
+            found = Inspection.from_data(answer) if "error" not in answer else None
+        except _NoAnswerError as error:
+            return self._over(str(error))
+        except (ValueError, RecursionError):  # what reads a hostile file may have become hostile
+            return self._over("nonsense")
+        if found is None and answer["error"] == "memory":
+            return self._over("memory")
+        if found is None:
+            raise UnavailableError(f"cannot read {str(path)!r}: {str(answer['error'])[:200]}")
+        return found
 
-    def _line(self, seconds: float) -> bytes | str:
-        """Read one answer before the time is up; else the word for what happened."""
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        """Hear the format, then the answer."""
+        import time
+
+        deadline = time.monotonic() + seconds
+        while True:
+            line = self._line(deadline)
+            if line.count(b"[") + line.count(b"{") > _MAX_PARTS:
+                raise ValueError("more than an inspection has")
+            answer = json.loads(line)
+            if not isinstance(answer, dict):
+                raise ValueError("no answer")  # noqa: TRY004 - of a file, not of ours
+            if answer.keys() != {"told"}:
+                return answer
+            self.told = Format(answer["told"])
+
+    def _line(self, deadline: float) -> bytes:
+        """Read one line before the time is up; else a word for what happened."""
         import os
         import select
         import time
 
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
-        descriptor, deadline = self._process.stdout.fileno(), time.monotonic() + seconds
-        parts: list[bytes] = []
-        size = 0
-        while True:
+        descriptor = self._process.stdout.fileno()
+        parts, size = [self._rest], len(self._rest)
+        while b"\n" not in parts[-1]:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-                return "time"
+                raise _NoAnswerError("time")
             part = os.read(descriptor, 1 << 20)
             parts.append(part)
             size += len(part)
             if not part or size > _MAX_ANSWER:
-                return "ended" if not part else "memory"
-            if part.endswith(b"\n"):
-                return b"".join(parts)
+                raise _NoAnswerError("memory" if part else "ended")
+        line, _, self._rest = b"".join(parts).partition(b"\n")
+        return line
 
-    def _over(self, why: str) -> dict[str, Any]:
+    def _over(self, why: str) -> str:
         self.stop()
-        return {"error": why}
+        return why
 
     def ended_by(self) -> str:
         """Say how it ended, in the words of the platform."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gitreg.scan.headers.source import MAX_NAME, MAX_RANK, MAX_TENSORS, Tensor
-from gitreg.scan.tracing import Call, Global, Persistent
+from gitreg.scan.pickled import Call, Global, Persistent
 
 _REBUILDS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor", "torch._utils._rebuild_qtensor")
 _PARAMETERS = ("torch._utils._rebuild_parameter", "torch.nn.parameter.Parameter")

@@ -1,8 +1,8 @@
 """Follow a pickle's opcodes without running them, to the end, and tell what it would import and build.
 
 An unpickler is a machine with a stack. This one has the same stack and memo, but where an unpickler would import or
-call something it writes down what. It knows what joblib and PyTorch put into the stream between two opcodes, so it
-reaches the end where a scanner of opcodes alone stops. What it cannot follow is no pickle that it vouches for.
+call something it writes down what. It can follow a stream as joblib's unpickler does, which reads arrays between two
+opcodes, or as plain `pickle`, which runs their bytes as opcodes. It vouches for no pickle that it cannot follow.
 """
 
 from __future__ import annotations
@@ -10,59 +10,17 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from gitreg.scan.headers.source import Source, refuse
+from gitreg.scan.headers.source import BreaksOffError, Source, TooMuchError, refuse
+from gitreg.scan.pickled import Call, Global, Persistent, cannot_be_called, is_no_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_OPCODES = 20_000_000
 MAX_IMPORTS = 10_000
-_MAX_LINE = 64 * 1024 * 1024  # bytes of a number or a name that is written as text
+_LINE, _STEP = 256, 1 << 20  # bytes that are read to find its end
 _MAX_KEPT = 4_096  # bytes of a text that are kept: names are shorter
 _CHUNK = 64 * 1024
-_MAX_DEPTH = 32  # pickles in arrays in pickles
-
-
-class Global:
-    """Something that an unpickler imports: a class or a function by module and name."""
-
-    __slots__ = ("module", "name")
-
-    def __init__(self, module: str, name: str) -> None:
-        self.module = module
-        self.name = name
-
-    def __str__(self) -> str:
-        """Write `module.name`."""
-        return f"{self.module}.{self.name}"
-
-
-class Call:
-    """What a call would return: what is called, with what, and what is put into it afterwards."""
-
-    __slots__ = ("arguments", "function", "items", "state")
-
-    def __init__(self, function: object, arguments: object) -> None:
-        self.function = function
-        self.arguments = arguments
-        self.state: object = None
-        self.items: dict[object, object] = {}
-
-    def calls(self, name: str) -> bool:
-        """Whether it is a call of `module.name`."""
-        made = self.function
-        if isinstance(made, Global) and str(made) == "copyreg._reconstructor" and isinstance(self.arguments, tuple):
-            made = self.arguments[0] if self.arguments else None
-        return isinstance(made, Global) and str(made) == name
-
-
-class Persistent:
-    """An object that lies outside the pickle, by its id."""
-
-    __slots__ = ("key",)
-
-    def __init__(self, key: object) -> None:
-        self.key = key
 
 
 class _Mark:
@@ -74,43 +32,46 @@ _UNKNOWN = object()
 
 
 class Trace:
-    """What a pickle would do: what it imports, in order, the object that it builds, where it ends."""
+    """What a pickle would do: what it imports, in order, what it calls, the object that it builds, where it ends."""
 
-    def __init__(self, source: Source, start: int = 0) -> None:
+    def __init__(self, source: Source, start: int = 0, *, is_joblib: bool = False) -> None:
         self.source = source
         self.position = start
         self.imports: dict[str, Global] = {}
         self.dangers: list[str] = []
+        self.doubts: list[str] = []  # calls of instances: dangers in what is meant as a pickle
         self.arrays = 0
+        self.has_called = False
+        self._is_joblib = is_joblib
         self._left = MAX_OPCODES
-        self._depth = 0
         self._chunk = b""
         self._start = start
 
     def run(self) -> object:
         """Follow one pickle from the present position to its STOP; HeaderError where an unpickler would fail."""
-        if self._depth >= _MAX_DEPTH:
-            refuse(f"pickles are nested more than {_MAX_DEPTH} deep")
-        self._depth += 1
-        result = _Machine(self).run()
-        self._depth -= 1
-        return result
+        return _Machine(self, is_joblib=self._is_joblib).run()
+
+    def run_plainly(self) -> object:
+        """Follow one pickle that joblib gives to plain `pickle`: the objects of an array."""
+        return _Machine(self, is_joblib=False).run()
 
     def step(self) -> None:
         """Count an opcode."""
         self._left -= 1
         if self._left < 0:
-            refuse(f"more than {MAX_OPCODES:,} opcodes: too long to be followed")
+            raise TooMuchError(f"more than {MAX_OPCODES:,} opcodes: too long to be followed")
 
     def imported(self, module: object, name: object) -> Global | object:
         """Note an import."""
         if not isinstance(module, str) or not isinstance(name, str):
+            if is_no_name(module) or is_no_name(name):
+                refuse(f"an import of what is no name before byte {self.position}: the pickle breaks off")
             self.dangers.append(f"imports a name that it computes, before byte {self.position}")
             return _UNKNOWN
         found = Global(module, name)
         self.imports.setdefault(str(found), found)
         if len(self.imports) > MAX_IMPORTS:
-            refuse(f"more than {MAX_IMPORTS:,} imports")
+            raise TooMuchError(f"more than {MAX_IMPORTS:,} imports")
         return found
 
     # --- bytes ---
@@ -123,14 +84,15 @@ class Trace:
             self._chunk = self.source.peek(self.position, max(count, _CHUNK))
         data = self._chunk[at : at + count]
         if len(data) != count:
-            refuse(f"the pickle breaks off at byte {self.source.size}")
+            raise BreaksOffError(f"the pickle breaks off at byte {self.source.size}")
         self.position += count
         return data
 
     def skip(self, count: int) -> None:
         """Pass over bytes that mean nothing here."""
         if count < 0 or self.position + count > self.source.size:
-            refuse(f"the pickle would go on to byte {self.position + count} of {self.source.size}: truncated")
+            end = self.position + count
+            raise BreaksOffError(f"the pickle would go on to byte {end} of {self.source.size}: truncated")
         self.position += count
 
     def payload(self, width: int) -> bytes:
@@ -143,25 +105,30 @@ class Trace:
         return self.take(length)
 
     def line(self) -> bytes:
-        """Read to the end of a line."""
-        for limit in (_CHUNK // 256, _CHUNK, _MAX_LINE):
-            count = min(limit, self.source.size - self.position)
-            data = self.take(count)
-            self.position -= count
-            end = data.find(b"\n")
-            if end >= 0:
-                self.position += end + 1
-                return data[:end]
-        return refuse(f"a line without an end at byte {self.position}")
+        """Read to the end of a line: whole where short, else the beginning."""
+        start = self.position
+        data = self.take(min(_LINE, self.source.size - start))
+        if (end := data.find(b"\n")) >= 0:
+            self.position = start + end + 1
+            return data[:end]
+        while (end := data.find(b"\n")) < 0:
+            data = self.source.peek(self.position, _STEP)
+            if not data:
+                raise BreaksOffError(f"a line without an end at byte {start}")
+            self.position += len(data)
+        self.position -= len(data) - end - 1
+        return self.source.peek(start, min(self.position - start - 1, _MAX_KEPT + 1))
 
 
 class _Machine:
     """The stack and memo of one pickle."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, *, is_joblib: bool) -> None:
         self.trace = trace
+        self.is_joblib = is_joblib
         self.stack: list[Any] = []
         self.memo: dict[int, object] = {}
+        self.frame_end = 0
 
     def run(self) -> object:
         trace = self.trace
@@ -169,11 +136,23 @@ class _Machine:
             trace.step()
             code = trace.take(1)
             if code == b".":
+                self.check_frame("the pickle ends")
                 return self.pop()
             handler = _HANDLERS.get(code)
             if handler is None:
                 refuse(f"byte {trace.position - 1} is no opcode: the pickle breaks off")
             handler(self)
+
+    def frame(self) -> None:
+        """Begin a frame: an unpickler takes all of it from the file at once."""
+        self.check_frame("another frame begins")
+        length = self.number(8)
+        self.frame_end = self.trace.position + length
+
+    def check_frame(self, what: str) -> None:
+        """Refuse what is inside a frame and has to stand after it: another reader would go on in another place."""
+        if self.trace.position < self.frame_end:
+            refuse(f"{what} at byte {self.trace.position}, before its frame does")
 
     def pop(self) -> Any:  # noqa: ANN401 - whatever a pickle builds
         if not self.stack or self.stack[-1] is _MARK:
@@ -217,6 +196,9 @@ class _Machine:
 
     def quoted(self) -> None:
         line = self.trace.line().strip()
+        if len(line) > _MAX_KEPT:
+            self.push(_UNKNOWN)
+            return
         if len(line) < 2 or line[:1] not in {b"'", b'"'} or line[-1:] != line[:1]:  # noqa: PLR2004
             refuse(f"a text without quotes before byte {self.trace.position}")
         import codecs
@@ -228,6 +210,9 @@ class _Machine:
 
     def integer(self) -> None:
         line = self.trace.line()
+        if len(line) > _MAX_KEPT:
+            self.push(_UNKNOWN)
+            return
         if line in {b"00", b"01"}:
             self.push(line == b"01")
             return
@@ -308,7 +293,7 @@ class _Machine:
 
     def instance(self) -> None:
         arguments = self.to_mark()
-        self.push(Call(self.by_lines(), tuple(arguments)))
+        self.push(self._called(self.by_lines(), tuple(arguments)))
 
     def object_of(self) -> None:
         items = self.to_mark()
@@ -320,14 +305,24 @@ class _Machine:
         arguments = self.pop()
         self.push(self._called(self.pop(), arguments))
 
+    def new(self) -> None:
+        arguments = self.pop()
+        self.push(self._called(self.pop(), arguments, is_instance=True))
+
     def new_with_keywords(self) -> None:
         self.pop()
-        self.reduce()
+        self.new()
 
-    def _called(self, function: object, arguments: object) -> Call:
-        if not isinstance(function, Global):
-            self.trace.dangers.append(f"calls what it made itself, before byte {self.trace.position}")
-        return Call(function, arguments)
+    def _called(self, function: object, arguments: object, *, is_instance: bool = False) -> Call:
+        if isinstance(function, Global):
+            self.trace.has_called |= f"{function}".replace(".", "").isidentifier()
+        elif cannot_be_called(function):
+            refuse(f"a call of what is no function before byte {self.trace.position}: the pickle breaks off")
+        else:
+            what = f"calls what it made itself, before byte {self.trace.position}"
+            known = isinstance(function, Call) and function.is_instance
+            (self.trace.doubts if known else self.trace.dangers).append(what)
+        return Call(function, arguments, is_instance=is_instance)
 
     def extension(self, width: int) -> None:
         self.trace.dangers.append(
@@ -339,49 +334,32 @@ class _Machine:
         state = self.pop()
         target = self.top()
         if isinstance(target, Call):
+            if self.is_joblib:
+                self.array(target, state)
             target.state = state
-            if target.calls("joblib.numpy_pickle.NumpyArrayWrapper"):
-                self.array(state)
-            elif target.calls("joblib.numpy_pickle.NDArrayWrapper"):
-                refuse("arrays in files of their own, as joblib wrote them before 0.10")
         elif isinstance(target, Global):
             self.trace.dangers.append(f"changes {target}, before byte {self.trace.position}")
 
-    def array(self, state: object) -> None:
-        """Pass over the array that joblib writes after its wrapper."""
-        if not isinstance(state, dict):
-            refuse(f"an array without a description before byte {self.trace.position}")
-        shape, dtype, padded = state.get("shape"), state.get("dtype"), state.get("numpy_array_alignment_bytes")
-        if not isinstance(shape, tuple) or not isinstance(dtype, Call) or not isinstance(dtype.arguments, tuple):
-            refuse(f"an array without a shape and a dtype before byte {self.trace.position}")
-        from gitreg.scan.headers.arrays import dtype_of
-        from gitreg.scan.headers.source import Tensor, checked_shape
-
-        self.trace.arrays += 1
-        kind = str(dtype.arguments[0]) if dtype.arguments else ""
-        if _holds_objects(dtype, 0):
-            self.trace.run()
+    def array(self, target: Call, state: object) -> None:
+        """Pass over the array that joblib reads where its wrapper is built; objects are a plain pickle."""
+        if target.calls("joblib.numpy_pickle.NDArrayWrapper"):
+            refuse("arrays in files of their own, as joblib wrote them before 0.10")
+        if not target.calls("joblib.numpy_pickle.NumpyArrayWrapper"):
             return
-        if padded is not None:
-            self.trace.skip(self.number(1))
-        _, width = dtype_of(kind)
-        self.trace.skip(Tensor("", kind, checked_shape("array", shape)).elements * width)
+        from gitreg.scan.joblib_arrays import described
 
-
-def _holds_objects(dtype: object, depth: int) -> bool:
-    """Whether a dtype, or a field of it, is of Python objects: joblib pickles those."""
-    if depth > _MAX_DEPTH:
-        refuse("a dtype that is nested too deep")
-    if isinstance(dtype, Call):
-        arguments = dtype.arguments if isinstance(dtype.arguments, tuple) else ()
-        if arguments and str(arguments[0]).startswith("O"):
-            return True
-        return _holds_objects(dtype.state, depth + 1)
-    if isinstance(dtype, dict):
-        return any(_holds_objects(each, depth + 1) for each in dtype.values())
-    if isinstance(dtype, tuple | list):
-        return any(_holds_objects(each, depth + 1) for each in dtype)
-    return False
+        trace = self.trace
+        self.check_frame("an array begins")
+        if not target.is_bare:
+            refuse(f"an array that is described twice, before byte {trace.position}")
+        array = described(state, trace.position)
+        trace.arrays += 1
+        if array.holds_objects:
+            trace.run_plainly()
+            return
+        if array.is_padded:
+            trace.skip(trace.take(1)[0])
+        trace.skip(array.size)
 
 
 def _number(line: bytes) -> int:
@@ -406,7 +384,7 @@ def _handlers() -> dict[bytes, Callable[[_Machine], Any]]:
 
     return {
         b"\x80": lambda m: m.trace.take(1),  # PROTO
-        b"\x95": lambda m: m.trace.take(8),  # FRAME
+        b"\x95": lambda m: m.frame(),
         b"(": lambda m: m.stack.append(_MARK),
         b"0": _pop_or_mark,
         b"1": lambda m: m.to_mark(),
@@ -424,7 +402,7 @@ def _handlers() -> dict[bytes, Callable[[_Machine], Any]]:
         b"\x8a": lambda m: m.long(1),
         b"\x8b": lambda m: m.long(4),
         b"S": lambda m: m.quoted(),
-        b"V": lambda m: m.push(m.trace.line().decode("raw-unicode-escape", "replace")),
+        b"V": lambda m: m.push(m.trace.line()[:_MAX_KEPT].decode("raw-unicode-escape", "replace")),
         b"U": lambda m: m.string(1),
         b"T": lambda m: m.string(4),
         b"X": lambda m: m.text(4),
@@ -464,7 +442,7 @@ def _handlers() -> dict[bytes, Callable[[_Machine], Any]]:
         b"i": lambda m: m.instance(),
         b"o": lambda m: m.object_of(),
         b"R": lambda m: m.reduce(),
-        b"\x81": lambda m: m.reduce(),  # NEWOBJ: a class, its arguments
+        b"\x81": lambda m: m.new(),
         b"\x92": lambda m: m.new_with_keywords(),
         b"b": lambda m: m.build(),
         b"\x82": lambda m: m.extension(1),

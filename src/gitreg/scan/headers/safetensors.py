@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gitreg.scan.formats import is_bounded_json
 from gitreg.scan.headers.source import (
     MAX_TENSORS,
     Facts,
@@ -74,6 +75,8 @@ def _parse(data: bytes) -> dict[str, Any]:
 
     if not data.startswith(b"{"):
         refuse("the header does not begin with {")
+    if not is_bounded_json(data):
+        refuse(f"the header has more lists and items than {MAX_TENSORS:,} tensors need")
     try:
         header = json.loads(data.decode(), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:

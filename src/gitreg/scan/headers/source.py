@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from math import prod
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
 from gitreg.records import dataclass, field
 
@@ -20,6 +21,14 @@ _MAX_ELEMENTS = 1 << 62
 
 class HeaderError(Exception):
     """A header that is truncated, oversized or untrue; the message says where and how."""
+
+
+class TooMuchError(HeaderError):
+    """More than is looked into: what comes after is not known."""
+
+
+class BreaksOffError(HeaderError):
+    """The bytes end before what they began: with more of them it might go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +96,53 @@ class Source:
         self.file.seek(min(max(start, 0), self.size))
         return self.file.read(max(0, min(count, self.size - start)))
 
+    def payload(self, start: int, count: int, what: str) -> bytes:
+        """Read exactly `count` bytes that are no header: they count against no budget."""
+        data = self.peek(start, count)
+        if start < 0 or len(data) != count:
+            raise HeaderError(f"{what} at byte {start} would end at byte {start + count} of {self.size}: truncated")
+        return data
+
+    def part(self, start: int, size: int) -> Source:
+        """Give a part of the file as a source of its own: nothing is read or copied for it."""
+        return Source(cast("BinaryIO", _Part(self.file, start, size)), size)
+
     def number(self, start: int, kind: str, what: str) -> int:
         """Read one little-endian number; `kind` is a letter of `struct`."""
         code = f"<{kind}"
         found: int = struct.unpack(code, self.read(start, struct.calcsize(code), what))[0]
         return found
+
+
+class _Part:
+    """A part of an open file, as a file."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
+        self._at = 0
+
+    def seekable(self) -> bool:
+        """Say that it can be read anywhere."""
+        return True
+
+    def tell(self) -> int:
+        """Give the position."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at}.get(whence, self._size))
+        return self._at
+
+    def read(self, count: int = -1) -> bytes:
+        """Read to the part's end at most."""
+        left = max(0, self._size - self._at)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(left if count < 0 else min(count, left))
+        self._at += len(data)
+        return data
 
 
 def refuse(message: str) -> NoReturn:

@@ -7,6 +7,11 @@ from typing import NamedTuple
 from gitreg.scan.headers.source import HeaderError, Source, refuse
 
 _BLOCK = 512
+_MAX_PADDING = 1 << 20  # bytes after the end, to fill a tape's block
+_MAX_RECORDS = 1 << 20
+_NO_FILES = frozenset({b"1", b"2", b"5"})  # links, folders
+_RECORDS = frozenset({b"x", b"X", b"g"})
+_ABOUT_THE_NEXT = _RECORDS | {b"L", b"K"}
 MAX_ENTRIES = 100_000
 
 
@@ -25,10 +30,11 @@ def entries(source: Source) -> list[Entry]:
     for _ in range(MAX_ENTRIES):
         block = source.peek(position, _BLOCK)
         if not block.strip(b"\0"):
+            _check_end(source, position)
             return found
         size = _checked(block, position)
         kind = block[156:157]
-        if large and kind not in {b"L", b"x", b"g"}:
+        if large and kind not in _ABOUT_THE_NEXT:
             size, large = _larger(size, large, position), ""
         start = position + _BLOCK
         if start + size > source.size:
@@ -37,18 +43,43 @@ def entries(source: Source) -> list[Entry]:
             )
         if kind == b"L":
             long_name = _text(source.read(start, min(size, 65_536), "a name in the tar"))
-        elif kind in {b"x", b"g"}:
-            records = _pax(source.read(start, min(size, 1 << 20), "a header of the tar"))
-            large = records.get("size", "") if kind == b"x" else ""
+        elif kind in _RECORDS:
+            records = _records(source, start, size, kind)
+            large = records.get("size", "")
             long_name = records.get("path", long_name)
-        else:
+        elif kind != b"K":
             name = long_name or "/".join(part for part in (_text(block[345:500]), _text(block[:100])) if part)
             long_name = ""
             _check_name(name, kind, _text(block[157:257]))
-            if kind in {b"0", b"\0", b"7"}:
+            if _is_file(name, kind, size):
                 found.append(Entry(name, start, size))
         position = start + -(-size // _BLOCK) * _BLOCK
     return refuse(f"more than {MAX_ENTRIES:,} files in the tar")
+
+
+def _check_end(source: Source, position: int) -> None:
+    """Refuse what follows the end: there are readers that go on."""
+    if source.size - position > _MAX_PADDING or source.peek(position, _MAX_PADDING).strip(b"\0"):
+        refuse(f"bytes follow the tar's end at byte {position}")
+
+
+def _is_file(name: str, kind: bytes, size: int) -> bool:
+    """Whether an entry has bytes; one of a kind that a reader does not know is a file to it."""
+    if kind not in _NO_FILES and not (kind == b"\0" and name.endswith("/")):
+        return True
+    if size:
+        refuse(f"{name[:100]!r} in the tar is no file, and has {size:,} bytes")
+    return False
+
+
+def _records(source: Source, start: int, size: int, kind: bytes) -> dict[str, str]:
+    """Read an extended header; refuse one that gives a file with holes, or all files a size or a name."""
+    if size > _MAX_RECORDS:
+        refuse(f"a header of {size:,} bytes at byte {start} of the tar")
+    records = _pax(source.read(start, size, "a header of the tar"))
+    if any(key.startswith("GNU.sparse") for key in records) or (kind == b"g" and {"size", "path"} & records.keys()):
+        refuse(f"a header at byte {start} of the tar that is not read here: pack the files without holes")
+    return records
 
 
 def _checked(block: bytes, position: int) -> int:
@@ -78,8 +109,8 @@ def _check_name(name: str, kind: bytes, target: str) -> None:
     for path in (name, target if kind in {b"1", b"2"} else ""):
         if path.startswith("/") or ".." in path.split("/"):
             refuse(f"{path[:100]!r} leads out of the tar")
-    if kind in {b"3", b"4", b"6"}:
-        refuse(f"{name[:100]!r} is a device or a pipe")
+    if kind in {b"3", b"4", b"6", b"S"}:
+        refuse(f"{name[:100]!r} is a device, a pipe or a file with holes")
 
 
 def _text(data: bytes) -> str:

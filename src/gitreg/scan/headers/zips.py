@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -146,27 +147,37 @@ def _placed(source: Source, raw: bytes, flags: int, method: int, size: int, pack
     return Entry(name, method, start, packed, size)
 
 
+def opened(source: Source, entry: Entry, limit: int) -> Source:
+    """Open an entry: in place where it lies there as it is, else its first `limit` bytes, unpacked."""
+    if entry.method == _STORED:
+        return source.part(entry.start, entry.size)
+    return Source(_inflated(source, entry, min(limit, entry.size)), min(limit, entry.size))
+
+
 def unpacked(source: Source, entry: Entry, limit: int) -> bytes:
     """Unpack up to `limit` bytes of an entry."""
+    if entry.method == _STORED:
+        return source.payload(entry.start, min(entry.size, limit), entry.name[:100])
+    return _inflated(source, entry, min(limit, entry.size)).getvalue()
+
+
+def _inflated(source: Source, entry: Entry, want: int) -> io.BytesIO:
     import zlib
 
-    if entry.method == _STORED:
-        return source.read(entry.start, min(entry.size, limit), entry.name[:100])
     if entry.method != _DEFLATED:
         refuse(f"{entry.name[:100]!r} is packed by method {entry.method}, which is not read here")
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    found = b""
+    found = io.BytesIO()
     position, stop = entry.start, entry.start + entry.packed
-    want = min(limit, entry.size)
     try:
-        while position < stop and len(found) < want and not inflate.eof:
-            data = source.read(position, min(1 << 16, stop - position), entry.name[:100])
+        while position < stop and found.tell() < want and not inflate.eof:
+            data = source.payload(position, min(1 << 16, stop - position), entry.name[:100])
             position += len(data)
-            found += inflate.decompress(data, want - len(found))
-            while inflate.unconsumed_tail and len(found) < want:
-                found += inflate.decompress(inflate.unconsumed_tail, want - len(found))
+            found.write(inflate.decompress(data, want - found.tell()))
+            while inflate.unconsumed_tail and found.tell() < want:
+                found.write(inflate.decompress(inflate.unconsumed_tail, want - found.tell()))
     except zlib.error as error:
         refuse(f"{entry.name[:100]!r} is damaged: {error}")
-    if len(found) != want:
+    if found.tell() != want:
         refuse(f"{entry.name[:100]!r} has fewer bytes than the zip says")
     return found

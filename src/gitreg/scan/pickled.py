@@ -1,0 +1,82 @@
+"""Describe what a pickle imports, calls and points at, without doing any of it."""
+
+from __future__ import annotations
+
+_RECONSTRUCTORS = frozenset({"copyreg._reconstructor", "copy_reg._reconstructor"})
+_BARE = [["builtins.object", "None"], ["__builtin__.object", "None"]]  # what follows the class
+_GIVE_DATA = frozenset({"numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"})
+_TEXTS = frozenset({"builtins.str", "__builtin__.str", "__builtin__.unicode"})
+
+
+def is_no_name(value: object) -> bool:
+    """Whether a value is certainly no text, so that an unpickler fails where it takes it for a name."""
+    if isinstance(value, Call):
+        return value.gives_data or (value.is_instance and str(value.function) not in _TEXTS)
+    return isinstance(value, bytes | int | float | tuple | list | dict | None | Global)
+
+
+def cannot_be_called(value: object) -> bool:
+    """Whether an unpickler fails where it calls a value."""
+    if isinstance(value, Call):
+        return value.gives_data
+    return isinstance(value, str | bytes | int | float | tuple | list | dict | None)
+
+
+class Global:
+    """Something that an unpickler imports: a class or a function by module and name."""
+
+    __slots__ = ("module", "name")
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+
+    def __str__(self) -> str:
+        """Write `module.name`."""
+        return f"{self.module}.{self.name}"
+
+
+class Call:
+    """What a call would return: what is called, with what, and what is put into it afterwards."""
+
+    __slots__ = ("arguments", "function", "is_instance", "items", "state")
+
+    def __init__(self, function: object, arguments: object, *, is_instance: bool = False) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.is_instance = is_instance  # made by a class' `__new__`
+        self.state: object = None
+        self.items: dict[object, object] = {}
+
+    def calls(self, name: str) -> bool:
+        """Whether it is a call of `module.name`."""
+        made = self.function
+        if isinstance(made, Global) and str(made) in _RECONSTRUCTORS and isinstance(self.arguments, tuple):
+            made = self.arguments[0] if self.arguments else None
+        return isinstance(made, Global) and str(made) == name
+
+    @property
+    def gives_data(self) -> bool:
+        """Whether it gives an array, a number or a dtype of NumPy's: no text, and nothing that can be called."""
+        name = str(self.function)
+        if name.endswith("multiarray._reconstruct"):
+            return isinstance(self.arguments, tuple) and str(next(iter(self.arguments), "")) == "numpy.ndarray"
+        return name in _GIVE_DATA
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is an instance that has nothing yet: made by `__new__` alone, and nothing put into it."""
+        arguments = self.arguments
+        if isinstance(self.function, Global) and str(self.function) in _RECONSTRUCTORS:
+            rest = arguments[1:] if isinstance(arguments, tuple) else ()
+            arguments = () if [str(each) for each in rest] in _BARE else None
+        return arguments == () and self.state is None and not self.items
+
+
+class Persistent:
+    """An object that lies outside the pickle, by its id."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: object) -> None:
+        self.key = key
