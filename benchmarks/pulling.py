@@ -74,7 +74,9 @@ def _many(folder: Path, store: Store) -> Iterator[Row]:
         "cold": lambda: _pull(files, store, _emptied(folder / "cache"), _gone(folder / "to")),
     }
     taken = interleaved(cases, REPEATS)
-    yield Row(what=f"pulling {SMALL} small files", floor="cp -r", takes=taken["cold"], floor_takes=taken["copy"])
+    yield Row(
+        what=f"pulling {SMALL} small files", floor="cp -r", takes=taken["cold"], floor_takes=taken["copy"], target=4.0
+    )
 
 
 def _stored(store: Store, path: Path) -> StoredFile:

@@ -150,6 +150,12 @@ class _Google(_Handler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any  # noqa: N815 - http.server's names
 
     def on_put(self, path: str, query: dict[str, list[str]], body: bytes) -> None:
+        if source := self.headers.get("x-goog-copy-source"):
+            found = self.server.objects.get(unquote(source).removeprefix("bucket/"))
+            if found is None:
+                self.reply(404, b"<Error><Code>NoSuchKey</Code></Error>")
+                return
+            body = found
         if "partNumber" in query:
             self.server.parts[int(query["partNumber"][0])] = body
         elif self.headers.get("x-goog-if-generation-match") == "0" and path in self.server.objects:

@@ -9,17 +9,20 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn
 
 import pytest
 
 from gitreg.digest import Digest
-from gitreg.errors import InvalidError, UnavailableError
+from gitreg.errors import IntegrityError, InvalidError, UnavailableError
 from gitreg.objects import Cache, LocalStore, StoredFile, pull
 from gitreg.objects import cache as cache_module
+from gitreg.objects import destination as destination_module
+from gitreg.objects import stamps as stamps_module
 from gitreg.objects.eviction import parse_size
 from gitreg.objects.locks import open_locked
 from gitreg.objects.partial import SMALL, partial
+from gitreg.objects.streams import Blob
 from tests.objects.faulty import FaultyStore, content, flip, keep
 
 if TYPE_CHECKING:
@@ -37,15 +40,18 @@ def faulty(tmp_path: Path) -> FaultyStore:
 LARGE = SMALL + 1
 
 
+WORTH = stamps_module.WORTH
+
+
 def read_count(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count how often a file is read through to be verified."""
     from gitreg.objects import destination, streams
 
     counted: list[int] = []
 
-    def counting(source: streams.Readable, **options: object) -> streams.Blob:
-        counted.append(1)
-        return streams.copy(source, **options)  # type: ignore[arg-type]
+    def counting(source: streams.Readable, sink: BinaryIO | None = None) -> streams.Blob:
+        counted.extend([1] * (sink is None))
+        return streams.copy(source, sink)
 
     monkeypatch.setattr(cache_module, "copy", counting)
     monkeypatch.setattr(destination, "copy", counting)
@@ -56,18 +62,21 @@ def age(cache: Cache, *digests: Digest, by: float = 1000) -> None:
     """Let blobs have been used longer ago, the first most."""
     for number, digest in enumerate(digests):
         when = time.time() - by * (len(digests) - number)
+        cache.stamps.touch(digest)
         os.utime(cache.stamps.path_of(digest), (when, when))
 
 
 # --- what was verified is not read again ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("trusted")
 def test_what_nobody_touched_since_it_was_verified_is_not_read_again(
     store: LocalStore, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blob = store.put(io.BytesIO(content(1000)))
+    blob = store.put(io.BytesIO(content(WORTH)))
     files = [StoredFile("a", blob.digest, blob.size, "other")]
     pull(files, store, cache, tmp_path / "to")
+    cache = Cache(cache.folder)  # another process
     counted = read_count(monkeypatch)
     pull(files, store, cache, tmp_path / "to")
     pull(files, store, cache, tmp_path / "other")
@@ -78,10 +87,11 @@ def test_what_nobody_touched_since_it_was_verified_is_not_read_again(
 
 @pytest.mark.parametrize("where", ["cache", "to"])
 @pytest.mark.parametrize("hidden", [False, True])
+@pytest.mark.parametrize("size", [1000, WORTH])
 def test_a_flipped_bit_is_found_whoever_hides_it(
-    store: LocalStore, cache: Cache, tmp_path: Path, where: str, hidden: bool
+    store: LocalStore, cache: Cache, tmp_path: Path, *, where: str, hidden: bool, size: int
 ) -> None:
-    blob = store.put(io.BytesIO(content(1000)))
+    blob = store.put(io.BytesIO(content(size)))
     files = [StoredFile("a", blob.digest, blob.size, "other")]
     pull(files, store, cache, tmp_path / "to", link=False)
     path = cache.path_of(blob.digest) if where == "cache" else tmp_path / "to/a"
@@ -92,23 +102,29 @@ def test_a_flipped_bit_is_found_whoever_hides_it(
     pull(files, store, cache, tmp_path / "to", force=True, link=False)
     pull(files, store, cache, tmp_path / "again", link=False)
 
-    assert (tmp_path / "to/a").read_bytes() == (tmp_path / "again/a").read_bytes() == content(1000)
+    assert (tmp_path / "to/a").read_bytes() == (tmp_path / "again/a").read_bytes() == content(size)
 
 
+@pytest.mark.usefixtures("trusted")
 def test_after_a_restart_of_the_machine_everything_is_read_once(
     store: LocalStore, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blob = store.put(io.BytesIO(content(1000)))
+    blob = store.put(io.BytesIO(content(WORTH)))
     pull([StoredFile("a", blob.digest, blob.size, "other")], store, cache, tmp_path / "to")
+    cache = Cache(cache.folder)
     monkeypatch.setattr("gitreg.objects.stamps._boot", lambda: "another start")
     counted = read_count(monkeypatch)
     assert [cache.find(blob.digest) is not None for _ in range(2)] == [True, True]
     assert counted == [1]
 
 
-def test_stamps_that_are_rubbish_are_none(store: LocalStore, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    blob = store.put(io.BytesIO(content(1000)))
-    cache.fetch(blob.digest, store)
+@pytest.mark.usefixtures("trusted")
+def test_stamps_that_are_rubbish_are_none(
+    store: LocalStore, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = store.put(io.BytesIO(content(WORTH)))
+    pull([StoredFile("a", blob.digest, blob.size, "other")], store, cache, tmp_path / "to")
+    cache = Cache(cache.folder)
     cache.stamps.path_of(blob.digest).write_bytes(bytes(range(256)) * 1000)
     counted = read_count(monkeypatch)
     assert cache.find(blob.digest) is not None
@@ -142,8 +158,113 @@ def test_a_cache_that_may_only_be_read_is_read(
     monkeypatch.setattr("gitreg.objects.eviction.open_locked", refuse)
     for name in ("utime", "mkdir"):
         monkeypatch.setattr(os, name, refuse)
-    with cache.using():
-        assert cache.find(digest) == cache.path_of(digest)
+    monkeypatch.setattr("gitreg.objects.locks.open_locked", refuse)
+    limited = Cache(cache.folder, limit=1)
+    with limited.using():
+        assert limited.find(digest) == cache.path_of(digest)
+    limited.make_room(10)
+    assert cache.path_of(digest).exists()
+    with pytest.raises(UnavailableError, match="cannot write in"):
+        limited.prune(1)
+
+
+# --- what changes while it is pulled ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[1000, WORTH])
+def written(request: pytest.FixtureRequest, store: LocalStore, cache: Cache, tmp_path: Path) -> Iterator[Written]:
+    """Pull two files, and open one of them for writing in the folder: it may be the cache's own file."""
+    blobs = [store.put(io.BytesIO(content(request.param, seed))) for seed in range(2)]
+    files = [StoredFile(name, blob.digest, blob.size, "other") for name, blob in zip("ab", blobs, strict=True)]
+    pull(files, store, cache, tmp_path / "one")
+    time.sleep(0.05)  # beyond a tick of the clock
+    (tmp_path / "one/a").chmod(0o644)
+    with (tmp_path / "one/a").open("r+b", buffering=0) as file:
+        yield Written(files, content(request.param, 0), file)
+
+
+class Written(NamedTuple):
+    """Files of a version, the true bytes of the first, and that one open in an older folder."""
+
+    files: list[StoredFile]
+    true: bytes
+    file: io.FileIO
+
+    def spoil(self) -> None:
+        self.file.seek(5)
+        self.file.write(b"wrong")
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_what_is_written_between_check_and_placing_is_not_given_out(
+    store: LocalStore, cache: Cache, tmp_path: Path, written: Written, link: bool
+) -> None:
+    told: list[str] = []
+
+    def check(path: str, _count: int) -> None:
+        if path == "b" and told == ["a"]:  # the first was found right by now
+            written.spoil()
+        told.append(path)
+
+    pull(written.files, store, Cache(cache.folder), tmp_path / "two", link=link, progress=check)
+    pull(written.files, store, Cache(cache.folder), tmp_path / "three", link=link)
+
+    assert told == ["a", "b"]
+    assert [(tmp_path / folder / "a").read_bytes() for folder in ("two", "three")] == [written.true] * 2
+
+
+def test_what_is_written_while_it_is_linked_is_not_stamped(
+    store: LocalStore, cache: Cache, tmp_path: Path, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.link
+
+    def late(source: str, name: str, **options: Any) -> None:  # noqa: ANN401 - those of os.link
+        if name == "a":
+            written.spoil()
+        real(source, name, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", late)
+        pull(written.files, store, Cache(cache.folder), tmp_path / "two")
+    assert (Cache(cache.folder).find(written.files[0].digest) is None) or not linked(cache, tmp_path / "one/a")
+    pull(written.files, store, Cache(cache.folder), tmp_path / "three")
+    assert (tmp_path / "three/a").read_bytes() == written.true
+
+
+def linked(cache: Cache, path: Path) -> bool:
+    return any(path.samefile(each) for each in cache.folder.glob("blobs/sha256/*/*"))
+
+
+def test_bytes_that_are_read_wrong_as_they_are_copied_are_not_given_out(
+    store: LocalStore, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = store.put(io.BytesIO(content(WORTH)))
+    cache.fetch(blob.digest, store)
+
+    def bad(_source: object, sink: BinaryIO) -> Blob:
+        sink.write(content(WORTH, 7))
+        return Blob(Digest.of(content(WORTH, 7)), WORTH)
+
+    monkeypatch.setattr("fcntl.ioctl", refuse)  # no clones
+    monkeypatch.setattr(destination_module, "copy", bad)
+    with pytest.raises(IntegrityError, match=f"{blob.digest} read as .* as it was copied"):
+        pull([StoredFile("a", blob.digest, blob.size, "other")], store, cache, tmp_path / "to", link=False)
+    assert not list((tmp_path / "to").iterdir())
+
+
+def refuse(*_arguments: object, **_options: object) -> NoReturn:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+def test_a_blob_that_is_removed_between_check_and_placing_is_brought_again(
+    store: LocalStore, cache: Cache, tmp_path: Path, written: Written
+) -> None:
+    def check(path: str, _count: int) -> None:
+        if path == "b":
+            cache.path_of(written.files[0].digest).unlink()
+
+    pull(written.files, store, cache, tmp_path / "two", progress=check)
+    assert (tmp_path / "two/a").read_bytes() == written.true
 
 
 # --- many processes ---------------------------------------------------------------------------------------------------
@@ -319,7 +440,7 @@ def test_unfinished_blobs_count_and_go_but_for_those_being_fetched(cache: Cache)
     with partial(cache.folder, left, LARGE) as into:
         assert into is not None
         into.write(0, content(50_000))
-    with partial(cache.folder, held, LARGE) as into, partial(cache.folder, left, 50_000) as small:
+    with partial(cache.folder, held, LARGE) as into, partial(cache.folder, left, 50_000, own=True) as small:
         assert into is not None
         assert small is not None
         into.write(0, content(50_000))

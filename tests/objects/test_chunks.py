@@ -7,8 +7,10 @@ import random
 import struct
 import subprocess
 import sys
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from blake3 import blake3
@@ -17,9 +19,13 @@ from hypothesis import strategies as st
 
 from gitreg.digest import Digest
 from gitreg.errors import IntegrityError, InvalidError
-from gitreg.objects.chunks import LARGEST, LISTED_FROM, SMALLEST, ChunkList, Cutting, tensor_borders
+from gitreg.objects import chunks, recipes
+from gitreg.objects.chunks import LARGEST, LISTED_FROM, SMALLEST, ChunkList, Cutting, most_bytes, tensor_borders
 from gitreg.objects.pipeline import take
 from gitreg.objects.recipes import Layout, Part, Range, Recipe, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DATA = random.Random(1).randbytes(9 << 20)
 
@@ -28,7 +34,7 @@ def cut(pieces: list[bytes], borders: tuple[int, ...] = ()) -> list[tuple[int, i
     cutting = Cutting(borders)
     for piece in pieces:
         cutting.add(memoryview(piece))
-    return [(chunk.offset, chunk.size, chunk.digest) for chunk in cutting.finish()]
+    return [(chunk.offset, chunk.size, chunk.digest) for chunk in cutting.finish() or ()]
 
 
 WHOLE = cut([DATA])
@@ -69,7 +75,7 @@ def test_a_large_blob_has_larger_chunks_whatever_pieces_it_comes_in() -> None:
         cutting = Cutting((), 100 << 30)
         for piece in pieces:
             cutting.add(memoryview(piece))
-        return [chunk.size for chunk in cutting.finish()]
+        return [chunk.size for chunk in cutting.finish() or ()]
 
     data = DATA * 3
     sizes = large([data])
@@ -104,16 +110,16 @@ def test_what_the_writer_raises_ends_the_pass() -> None:
 
 
 def test_a_list_is_read_as_it_was_written_and_any_other_byte_is_refused() -> None:
-    chunks = take(io.BytesIO(DATA)).chunks
-    assert chunks is not None
-    data = chunks.to_bytes()
+    taken = take(io.BytesIO(DATA)).chunks
+    assert taken is not None
+    data = taken.to_bytes()
 
-    assert list(ChunkList.parse(data, len(DATA))) == list(chunks)
+    assert list(ChunkList.parse(data, len(DATA))) == list(taken)
     for at in [*range(0, 400, 7), *range(400, len(data), 97), len(data) - 1]:
         broken = bytearray(data)
         broken[at] ^= 1
         try:
-            assert list(ChunkList.parse(bytes(broken), len(DATA))) == list(chunks)  # a name in the header, at most
+            assert list(ChunkList.parse(bytes(broken), len(DATA))) == list(taken)  # a name in the header, at most
         except InvalidError:
             continue
         assert at < data.index(b"\n", 20)
@@ -148,6 +154,38 @@ def test_any_header_gives_rising_borders(header: bytes) -> None:
     assert borders == sorted(set(borders))
 
 
+def most_memory(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("filler", [b"[],", b'"data_offsets":[0,1],', b'{"a":{'])
+def test_a_hostile_header_takes_little_more_memory_than_its_own_bytes(filler: bytes) -> None:
+    file = safetensors(b'{"a":[' + filler * ((15 << 20) // len(filler)))
+
+    assert most_memory(lambda: tensor_borders(file)) < 3 * (16 << 20)
+
+
+def test_a_name_that_looks_like_offsets_is_none() -> None:
+    header = rb'{"\"data_offsets\":[70000,80000]":{"data_offsets":[0,500000]}}'
+    assert tensor_borders(safetensors(header)) == [8 + len(header), 8 + len(header) + 500000]
+
+
+def test_a_list_is_bounded_however_large_a_blob_says_it_is() -> None:
+    assert most_bytes(1 << 50) < 10 << 20
+
+
+def test_a_file_of_too_many_chunks_has_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "MOST", 20)
+
+    assert take(io.BytesIO(DATA)).blob.size == len(DATA)
+    assert take(io.BytesIO(DATA)).chunks is None
+
+
 # --- recipes --------------------------------------------------------------------------------------------------------
 
 ONE, TWO = Digest("1" * 64), Digest("2" * 64)
@@ -179,6 +217,32 @@ def test_what_is_no_recipe_is_refused_by_the_name_of_its_blob(old: bytes, new: b
     assert old in data
     with pytest.raises(IntegrityError, match=f"recipe of the blob {ONE} is damaged"):
         Recipe.parse(data.replace(old, new, 1), ONE)
+
+
+def test_a_recipe_ends_where_it_ends_and_has_not_too_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Recipe(ONE, 30, (Range(TWO, 5, 10), Range(TWO, 0, 20))).to_bytes()
+    with pytest.raises(IntegrityError, match="goes on after its end"):
+        Recipe.parse(data + data[data.index(b"[") + 1 :], ONE)
+    monkeypatch.setattr(recipes, "MAX_PARTS", 1)
+    with pytest.raises(IntegrityError, match="more than 1 parts"):
+        Recipe.parse(data, ONE)
+
+
+def test_a_recipe_of_a_blob_beyond_all_sizes_is_refused() -> None:
+    huge = Recipe(ONE, 3 << 49, (Range(TWO, 0, 1 << 50), Range(TWO, 0, 1 << 49)))
+    with pytest.raises(IntegrityError, match="no blob is that large"):
+        Recipe.parse(huge.to_bytes(), ONE)
+
+
+def test_a_hostile_recipe_is_refused_before_it_takes_memory() -> None:
+    begin = Recipe(ONE, 30, (Range(TWO, 5, 30),)).to_bytes().partition(b"[")[0]
+
+    def parse() -> None:
+        with pytest.raises(IntegrityError, match="begins no digest"):
+            Recipe.parse(hostile, ONE)
+
+    hostile = begin + b"[" + b"[]," * (4 << 20)
+    assert most_memory(parse) < 1 << 20
 
 
 def test_ranges_that_follow_each_other_become_one() -> None:

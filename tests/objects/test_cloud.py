@@ -252,6 +252,24 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(proxy: Proxy) -> None:
     assert proxy.faults == []
 
 
+def test_a_download_that_always_breaks_off_after_a_byte_is_given_up(
+    s3: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(s3, CloudBucket)
+    asked = []
+
+    def byte(_key: str, start: int, _end: int | None) -> Iterator[memoryview]:
+        asked.append(start)
+        assert len(asked) < 100
+        yield memoryview(b"x")
+        raise UnavailableError("it broke off")
+
+    monkeypatch.setattr(s3, "_stream", byte)
+    with pytest.raises(UnavailableError, match="broke off"):
+        read(s3, "blobs/endless")
+    assert asked == list(range(5))
+
+
 def test_a_part_that_breaks_off_is_sent_again(proxy: Proxy) -> None:
     bucket = through(proxy)
     proxy.only, proxy.faults = "PUT", ["cut", "503"]
@@ -270,7 +288,7 @@ def test_a_store_that_lies_about_sizes_is_found_out(
     blob = store.put_file(weights)
     proxy.only, proxy.always = "GET", "lie"
     key = f"blobs/sha256/{blob.digest.hex[:2]}/{blob.digest.hex}"
-    with pytest.raises(UnavailableError, match="broke off 1 bytes before the end"):
+    with pytest.raises(UnavailableError, match=r"broke off \d+ bytes before the end"):
         read(bucket, key, 0, blob.size)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     with pytest.raises((IntegrityError, UnavailableError)):
@@ -278,6 +296,8 @@ def test_a_store_that_lies_about_sizes_is_found_out(
     proxy.only = "HEAD"
     with pytest.raises(IntegrityError, match=r"has 7 bytes in 's3://bucket/faulty' after 10 were sent"):
         bucket.put_file("blobs/lied", cast("BinaryIO", io.BytesIO(b"0123456789")), 10, replace=True)
+    proxy.only, proxy.always = None, None
+    assert bucket.size("blobs/lied") is None
 
 
 def test_who_may_not_is_told_so_at_once(proxy: Proxy) -> None:

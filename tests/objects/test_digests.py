@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +43,7 @@ def send(store: LocalStore, path: Path, digests: Digests) -> tuple[Digest, list[
     return stored[0].digest, told
 
 
+@pytest.mark.usefixtures("trusted")
 def test_a_file_that_did_not_change_is_read_once(
     store: LocalStore, weights: Path, digests: Digests, reads: list[int]
 ) -> None:
@@ -106,13 +106,7 @@ def test_of_changes_as_fast_as_can_be_none_is_missed(store: LocalStore, weights:
         assert send(store, weights, digests)[0] == hash_file(weights).digest
 
 
-def test_a_file_system_of_whole_seconds_is_not_trusted_at_once(digests: Digests, weights: Path) -> None:
-    now = int(time.time())
-    for age, settled in ((0, False), (1, False), (10, True)):
-        found = os.stat_result((0o100644, 1, 1, 1, 0, 0, 5, now, now, now - age), {"st_ctime_ns": (now - age) * 10**9})
-        assert digests.settled(found) is settled
-
-
+@pytest.mark.usefixtures("trusted")
 def test_what_is_damaged_is_taken_for_absent(store: LocalStore, weights: Path, digests: Digests) -> None:
     digest, _ = send(store, weights, digests)
     [path] = [each for each in digests.folder.rglob("*") if each.is_file()]

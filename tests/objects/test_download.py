@@ -15,6 +15,7 @@ from gitreg.digest import Digest
 from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError, UnavailableError
 from gitreg.objects import Cache, LocalStore, StoredFile, pull
 from gitreg.objects.destination import Destination
+from gitreg.objects.streams import Blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -237,11 +238,14 @@ def test_a_named_pipe_in_the_destination_does_not_hang(
 def test_a_file_that_appears_meanwhile_is_not_overwritten(
     store: LocalStore, cache: Cache, files: Sequence[StoredFile], to: Path, link: bool
 ) -> None:
-    blob = cache.fetch(files[0].digest, store)
-    with Destination(to) as destination:
+    cache.fetch(files[0].digest, store)
+    blob = Blob(files[0].digest, files[0].size)
+    source = cache.open(blob.digest)
+    assert source is not None
+    with Destination(to) as destination, source:
         (to / "config.json").write_bytes(b"mine")
         with pytest.raises(ConflictError, match="appeared meanwhile"):
-            destination.place("config.json", blob, link=link, replace=False)
+            destination.place("config.json", source, blob, link=link, replace=False)
     assert content_of(to) == {"config.json": b"mine"}
 
 
@@ -315,7 +319,7 @@ def test_a_full_destination_leaves_no_half_file(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("fcntl.ioctl", fill_up)  # no clones either
-    monkeypatch.setattr("shutil.copyfileobj", fill_up)
+    monkeypatch.setattr("gitreg.objects.destination.copy", fill_up)
     with pytest.raises(UnavailableError, match="no room left"):
         pull(files, store, cache, to, link=False)
     assert content_of(to) == {}

@@ -16,11 +16,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from gitreg.digest import Digest
 from gitreg.errors import ConflictError, IntegrityError, NotFoundError
-from gitreg.objects import LocalStore, Store, hash_file
-from gitreg.objects.intake import Ranges
+from gitreg.objects import LocalStore, Store, hash_file, similar
+from gitreg.objects.intake import Ranges, WholeCheck
 from gitreg.objects.local import LocalBucket
-from gitreg.objects.recipes import blob_key, chunks_key, recipe_key
+from gitreg.objects.parallel import ChunkCheck
+from gitreg.objects.pipeline import take
+from gitreg.objects.recipes import Part, blob_key, chunks_key, recipe_key
+from gitreg.objects.shared import SAMPLE, SAMPLES, Shared, samples
+from gitreg.objects.streams import copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +50,9 @@ class NamedBucket:
     @property
     def uri(self) -> str:
         return self.inner.uri
+
+    def find(self, key: str) -> Found | None:
+        return self.inner.find(key) if self.inner.folder.exists() else None
 
     def size(self, key: str) -> int | None:
         return self.inner.size(key) if self.inner.folder.exists() else None
@@ -148,6 +156,31 @@ def test_a_file_that_is_like_no_other_is_kept_whole(any_store: Store, tmp_path: 
     assert any_store.layout(hash_file(path).digest).is_whole
 
 
+def test_a_base_is_found_among_many_that_share_a_feature(any_store: Store, tmp_path: Path, first: bytes) -> None:
+    one = put(any_store, tmp_path, "one", first)
+    for number, feature in enumerate((tmp_path / "store" / "similar").iterdir()):
+        for other in range(70):
+            (feature / f"{number:032x}{other:032x}").touch()
+    two = put(any_store, tmp_path, "two", changed(first))
+
+    assert {part.digest for part in any_store.layout(hash_file(two).digest).parts} >= {hash_file(one).digest}
+
+
+def test_of_blobs_that_are_alike_the_newest_are_looked_at(store: LocalStore, tmp_path: Path, first: bytes) -> None:
+    chunks = store.layout(hash_file(put(store, tmp_path, "one", first)).digest).chunks
+    assert chunks is not None
+    features = [tmp_path / "store" / "similar" / name for name in similar.features(chunks)]
+    for number in range(20):
+        for feature in features:
+            path = feature / f"{number:064x}"
+            path.touch()
+            os.utime(path, (time.time() - 1000, time.time() - 1000))
+
+    assert [layout.digest for layout in similar.candidates(store.bucket, chunks)] == [
+        hash_file(tmp_path / "one").digest
+    ]
+
+
 def test_a_stream_is_kept_whole_and_found_by_the_next_file(any_store: Store, tmp_path: Path, first: bytes) -> None:
     blob = any_store.put(io.BytesIO(first))
     assert any_store.layout(blob.digest).is_whole
@@ -240,6 +273,37 @@ def test_a_recipe_is_not_built_on_a_damaged_blob(store: LocalStore, tmp_path: Pa
     assert store.open(digest).readall() == two.read_bytes()
 
 
+def spoilt(path: Path, begin: int) -> None:
+    """Write zeros from there on."""
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(begin)
+        file.write(bytes(path.stat().st_size - begin))
+
+
+@pytest.mark.parametrize("begin", [0, 3 * MIB])
+def test_a_recipe_is_not_built_on_a_blob_that_a_cloud_has_lost(tmp_path: Path, first: bytes, begin: int) -> None:
+    store = Store(NamedBucket(tmp_path / "store"))
+    one = hash_file(put(store, tmp_path, "one", first)).digest
+    spoilt(tmp_path / "store" / blob_key(one), begin)
+    two = put(store, tmp_path, "two", changed(first))
+
+    digest = hash_file(two).digest
+    assert store.layout(digest).is_whole
+    assert store.open(digest).readall() == two.read_bytes()
+
+
+def test_of_a_cloud_a_bounded_part_is_read_back_and_some_of_every_object() -> None:
+    wanted = [Shared(n << 30, Part(Digest(f"{n % 20:064x}"), 7, 1 << 24)) for n in range(40)]
+    chosen = samples(wanted)
+
+    assert {each.part.digest for each in chosen} == {each.part.digest for each in wanted}
+    assert sum(each.part.size for each in samples(wanted[:3])) <= (SAMPLES * SAMPLE)
+    for each in chosen:
+        [whole] = [one for one in wanted if one.at <= each.at < one.at + one.part.size]
+        assert (each.part.digest, each.part.offset - 7) == (whole.part.digest, each.at - whole.at)
+
+
 @pytest.mark.parametrize("where", ["blobs", "recipes", "chunks"])
 def test_a_flipped_bit_anywhere_is_found(any_store: Store, tmp_path: Path, first: bytes, where: str) -> None:
     put(any_store, tmp_path, "one", first)
@@ -299,23 +363,26 @@ def test_a_missing_chunk_list_is_made_up_for(any_store: Store, tmp_path: Path, f
     assert any_store.layout(digest).chunks is not None
 
 
-def test_a_file_that_changes_between_hashing_and_sending_never_gets_the_name(tmp_path: Path, first: bytes) -> None:
+@pytest.mark.parametrize("by", ["chunks", "digest"])
+def test_a_file_that_changes_between_hashing_and_sending_never_gets_the_name(
+    tmp_path: Path, first: bytes, by: str
+) -> None:
     """The second pass over a file, for a bucket that wants the name first, checks what it sends."""
     path = tmp_path / "one"
     path.write_bytes(first)
-    digest = hash_file(path).digest
     with path.open("rb", buffering=0) as file:
-        ranges = Ranges(file, [(0, SIZE)], digest)
+        taken = take(io.BytesIO(first))
+        assert taken.chunks is not None
+        check = ChunkCheck(taken.chunks) if by == "chunks" else WholeCheck(taken.blob)
+        ranges = Ranges(file, [(0, SIZE)], check)
         assert ranges.read(MIB) == first[:MIB]
         found = path.stat()
         flip(path, 3 * MIB)
         os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-        got = MIB
-        for _ in range(SIZE // MIB - 2):
-            got += len(ranges.read(MIB) or b"")
+        rest = io.BytesIO()
         with pytest.raises(ConflictError, match="changed while it was read"):
-            ranges.read(MIB)
-    assert got < SIZE
+            copy(ranges, rest)
+    assert len(rest.getvalue()) < SIZE - MIB
 
 
 # --- killed in the middle -------------------------------------------------------------------------------------------

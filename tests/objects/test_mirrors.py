@@ -85,6 +85,22 @@ def test_a_pull_takes_from_a_mirror_what_is_damaged_in_the_primary(
     assert cache.fetch(blob.digest, stores, size=blob.size).read_bytes() == weights.read_bytes()
 
 
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_blob_that_is_damaged_in_the_primary_is_opened_in_a_mirror(
+    stores: Stores, blob: Blob, weights: Path, at: int
+) -> None:
+    path = stores.primary.path_of(blob.digest)
+    assert path is not None
+    path.chmod(0o644)
+    data = bytearray(weights.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+    with stores.open(blob.digest) as opened:
+        assert opened.read(10) == weights.read_bytes()[:10]
+        assert opened.readall() == weights.read_bytes()[10:]
+
+
 def test_where_no_store_has_it_the_primary_speaks(stores: Stores, blob: Blob) -> None:
     absent = Digest("0" * 64)
     assert stores.size_of(absent) is None

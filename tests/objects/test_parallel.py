@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import threading
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -161,47 +161,46 @@ def test_what_came_before_a_failure_is_not_fetched_again(faulty: FaultyStore, ca
     assert sum(heard) == SIZE
 
 
+# Ends itself, as a kill would, when so many bytes were told of.
 KILLED = """
-import sys, time
+import os, signal, sys
 from pathlib import Path
 from gitreg.digest import Digest
-from gitreg.objects import Cache
+from gitreg.objects import Cache, LocalStore
 from tests.objects.faulty import FaultyStore
-store = FaultyStore(Path(sys.argv[1]))
-def slow(key, start, true):
-    for piece in true:
-        time.sleep(0.01)
-        yield piece
-store.faulty.fault = slow
-Cache(Path(sys.argv[2])).fetch(Digest(sys.argv[3]), store)
+kind, store, cache, digest, left = sys.argv[1:]
+left = int(left)
+def moved(count):
+    global left
+    left -= count
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+opened = (LocalStore if kind == "near" else FaultyStore)(Path(store))
+Cache(Path(cache)).fetch(Digest(digest), opened, moved=moved)
 """
 
 
-@pytest.mark.parametrize("chunk", [None, CHUNK])
+@pytest.mark.parametrize(("kind", "chunk"), [("far", None), ("far", CHUNK), ("near", CHUNK)])
 def test_a_killed_process_leaves_nothing_wrong_and_the_next_goes_on(
-    faulty: FaultyStore, cache: Cache, data: bytes, chunk: int | None, request: pytest.FixtureRequest
+    faulty: FaultyStore, cache: Cache, data: bytes, kind: str, chunk: int | None, request: pytest.FixtureRequest
 ) -> None:
     digest = keep(faulty, data, chunk)
-    command = [sys.executable, "-c", KILLED, str(faulty.folder), str(cache.folder), digest.hex]
+    command = [sys.executable, "-c", KILLED, kind, str(faulty.folder), str(cache.folder), digest.hex]
     environment = {**os.environ, "PYTHONPATH": str(request.config.rootpath)}
-    journal = cache.folder / "partial" / f"{digest.hex}.journal"
-    rng = random.Random(4)
-    for _ in range(3):
-        # The header of a journal, then records of 20 bytes.
-        before = max(journal.stat().st_size if journal.exists() else 0, 30)
-        child = subprocess.Popen(command, env=environment)
-        deadline = time.monotonic() + 20
-        while child.poll() is None and time.monotonic() < deadline:
-            if journal.exists() and journal.stat().st_size >= before + 20:
-                break
-            time.sleep(0.005)
-        time.sleep(rng.random() / 50)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        if cache.path_of(digest).exists():
-            break
-    assert cache.fetch(digest, faulty).read_bytes() == data
-    assert faulty.faulty.given < SIZE
+    # In the midst of the first ranges; in the midst of the last; and as soon as the next one tells of what there was.
+    for left in (PIECE // 2, SIZE - PIECE // 2, 5):
+        assert subprocess.run([*command, str(left)], env=environment, check=False).returncode == -signal.SIGKILL
+        assert not cache.path_of(digest).exists()
+    with partial(cache.folder, digest, SIZE) as into:
+        assert into is not None
+        came = into.resumed
+    assert came >= (2 * PIECE if kind == "near" else 0)  # ranges that come side by side may all be unfinished
+    with mock.patch("os.copy_file_range", wraps=os.copy_file_range) as copied:
+        opened = faulty if kind == "far" else LocalStore(faulty.folder)
+        assert cache.fetch(digest, opened).read_bytes() == data
+    assert (faulty.faulty.given, bool(copied.call_count)) == ((SIZE - came, False) if kind == "far" else (0, True))
+    assert sum(call.args[2] for call in copied.call_args_list) == (SIZE - came if kind == "near" else 0)
+    assert not list((cache.folder / "partial").iterdir())
 
 
 def test_what_a_power_cut_spoilt_of_an_unfinished_blob_is_fetched_again(
@@ -511,6 +510,23 @@ def test_damage_of_a_store_on_this_machine_is_found(
     with pytest.raises((IntegrityError, NotFoundError), match=said):
         cache.fetch(digest, near)
     assert not cache.path_of(digest).exists()
+
+
+def test_who_reads_what_came_before_shows_that_it_goes_on(
+    faulty: FaultyStore, cache: Cache, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blob of which all is there is only read, and those who wait for it look at its time."""
+    digest = keep(faulty, data)
+    monkeypatch.setattr("gitreg.objects.partial._SHOW", 0)
+    with partial(cache.folder, digest, SIZE) as into:
+        assert into is not None
+        into.write(0, data)
+        into.note(0, SIZE)
+        os.utime(into.path, (0, 0))
+        into.read_into(memoryview(bytearray(10)), 0)
+        assert into.path.stat().st_mtime > 0
+    assert cache.fetch(digest, faulty).read_bytes() == data
+    assert faulty.faulty.given == 0
 
 
 def test_damage_of_a_store_on_this_machine_is_made_good_from_a_mirror(

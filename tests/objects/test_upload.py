@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from threading import Barrier, Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from gitreg.errors import ConflictError
-from gitreg.objects import LocalStore, Source, collect, hash_file, store_sources
+from gitreg.objects import LocalStore, Source, collect, hash_file, store_sources, upload
 from gitreg.objects.digests import Digests
+from gitreg.objects.streams import copy
+from gitreg.objects.upload import AT_ONCE, FAR
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable
     from pathlib import Path
 
@@ -84,6 +88,43 @@ def test_an_interrupt_stops_the_workers(store: LocalStore, folder: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         store_sources(store, collect([folder]), interrupt)
     assert not list(store.folder.glob("tmp/*"))
+
+
+class Far(LocalStore):
+    """A store whose bucket is no folder of this machine, and which tells how many files are on their way at once."""
+
+    def __init__(self, folder: Path, together: int) -> None:
+        super().__init__(folder)
+        self.bucket.path_of = lambda _key: None  # type: ignore[assignment, method-assign]
+        self.most = 0
+        self._now = 0
+        self._lock = Lock()
+        self._barrier = Barrier(together)
+
+    def put_open(self, source: io.FileIO, *, moved: Callable[[int], None] | None = None) -> Blob:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        self._barrier.wait(60)
+        with self._lock:
+            self._now -= 1
+        return copy(source, None, moved)
+
+
+@pytest.mark.parametrize(("large", "together"), [(1 << 20, FAR), (1, AT_ONCE)])
+def test_to_a_store_far_away_many_small_files_go_at_once_and_few_large_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int, together: int
+) -> None:
+    monkeypatch.setattr(upload, "LARGE", large)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for number in range(2 * FAR):
+        (folder / f"{number:02}").write_bytes(bytes([number]) * 10)
+    store = Far(tmp_path / "store", together)
+    stored = store_sources(store, collect([folder]))
+
+    assert store.most == together
+    assert [file.digest for file in stored] == [hash_file(folder / file.path).digest for file in stored]
 
 
 STORE = """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,12 @@ from gitreg.digest import Digest
 from gitreg.errors import ConflictError, GitregError, IntegrityError, InvalidError, NotFoundError
 from gitreg.names import ModelName, Version
 from gitreg.objects import Cache
+from gitreg.registry import locking as locking_module
 from gitreg.registry import open_registry
 from gitreg.registry import pulled as pulled_module
 from gitreg.registry.locking import Lock, LockedFile, LockedModel, pull_locked, read_lock
 from gitreg.registry.pulled import remembered, verify_locked, verify_remembered
+from gitreg.resources import resource
 from tests.registries import WEIGHTS, files_of, git, request
 
 if TYPE_CHECKING:
@@ -174,6 +178,12 @@ def test_a_lock_is_read_as_it_was_written(lock: Lock) -> None:
         lambda data: the_model(data).update(commit="main"),
         lambda data: the_model(data).update(folder="../up"),
         lambda data: the_model(data).update(folder="/etc"),
+        lambda data: the_model(data).update(folder="m\x1b[2J"),
+        lambda data: the_model(data).update(folder="m "),
+        lambda data: the_model(data)["files"].update({"a\n\x1b[2Jb": the_model(data)["files"]["model.safetensors"]}),
+        lambda data: the_model(data)["files"].update({"a\x9bb": the_model(data)["files"]["model.safetensors"]}),
+        lambda data: the_model(data)["files"].update({"a\ud800": the_model(data)["files"]["model.safetensors"]}),
+        lambda data: the_model(data)["files"].update({"a/" * 600 + "a": the_model(data)["files"]["model.safetensors"]}),
         lambda data: the_model(data).update(version="one"),
         lambda data: the_model(data).update(files={}),
         lambda data: the_model(data).update(files=[1]),
@@ -191,6 +201,58 @@ def test_a_lock_that_is_none_is_refused(change: Callable[[dict[str, Any]], objec
         Lock.parse(json.dumps(data).encode())
 
 
+@given(st.text(max_size=12) | st.sampled_from(["a b", "a/b", "ü", "\u200b", "\u2028", " a", "a ", "a\x7f", "x" * 1024]))
+def test_a_file_of_a_lock_may_have_the_names_that_a_manifest_may_have(name: str) -> None:
+    schema = json.loads(resource("schemas/manifest.schema.json").read_bytes())
+    rule = schema["$defs"]["artifact"]["properties"]["path"]
+    may = len(name) <= rule["maxLength"] and re.search(rule["pattern"], name) is not None
+    data = sample()
+    the_model(data)["files"] = {name: the_model(data)["files"]["model.safetensors"]}
+    if may and ".git" not in name.casefold().split("/"):
+        assert Lock.parse(json.dumps(data).encode()).models[ModelName.parse("risk/fraud")].files[0].path == name
+    else:
+        with pytest.raises(InvalidError):
+            Lock.parse(json.dumps(data).encode())
+
+
+def test_models_do_not_share_a_folder(bare: Registry) -> None:
+    bare.register(request("a/b", "1.0.0"))
+    for one, other in (("m", "m"), ("m", "m/b"), ("m/b", "m"), (".", "x"), ("x", ".")):
+        LOCK.unlink(missing_ok=True)
+        bare.lock(["risk/fraud@1.0.0"], folder=one)
+        before = LOCK.read_bytes()
+        with pytest.raises(InvalidError, match="a folder belongs to one model alone"):
+            bare.lock(["a/b@1.0.0"], folder=other)
+        assert LOCK.read_bytes() == before
+    bare.lock(["a/b@1.0.0"], folder="x-and/more")
+
+
+def test_models_that_are_locked_at_the_same_time_are_all_there(
+    bare: Registry, forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one begins once the first has read the file, and before it writes it."""
+    bare.register(request("a/b", "1.0.0"))
+    second = threading.Thread(target=lambda: _lock_elsewhere(forge, "a/b@1.0.0"))
+    real = locking_module._locked_anew
+
+    def meet(*arguments: Any) -> dict[ModelName, LockedModel]:  # noqa: ANN401 - those of the real one
+        found = real(*arguments)
+        if not second.ident:
+            second.start()
+            second.join(0.5)  # it waits for the first, and is given time to show if it does not
+        return found
+
+    monkeypatch.setattr(locking_module, "_locked_anew", meet)
+    bare.lock(["risk/fraud@1.0.0"])
+    second.join(30)
+    assert {str(name) for name in read_lock(LOCK).models} == {"risk/fraud", "a/b"}
+
+
+def _lock_elsewhere(forge: Forge, selector: str) -> None:
+    with open_registry(forge.bare) as registry:
+        registry.lock([selector])
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"null", b"[]", b"{", b"\xff", b'{"format": NaN}', b"[" * 100_000, b'{"format": "a", "format": "a"}'],
@@ -198,6 +260,22 @@ def test_a_lock_that_is_none_is_refused(change: Callable[[dict[str, Any]], objec
 def test_rubbish_is_no_lock(data: bytes) -> None:
     with pytest.raises(InvalidError, match="is not a lock file"):
         Lock.parse(data)
+
+
+@pytest.mark.parametrize("many", [b"[],", b"{},", b'"":{"":[]},', b"1,"])
+def test_a_lock_of_many_values_in_few_bytes_is_refused_before_it_is_parsed(
+    many: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json, "loads", lambda *_arguments, **_options: pytest.fail("it was parsed"))
+    with pytest.raises(InvalidError, match=r"models\.lock is not a lock file: it has more values"):
+        Lock.parse(b'{"models": [' + many * 100_000 + b"1]}")
+
+
+def test_a_lock_of_many_short_names_is_one() -> None:
+    data = sample()
+    one = the_model(data)["files"]["model.safetensors"]
+    the_model(data)["files"] = {f"{number}": one for number in range(10_000)}
+    assert len(Lock.parse(json.dumps(data, separators=(",", ":")).encode()).models[ModelName.parse("risk/fraud")].files)
 
 
 @given(st.binary(max_size=300))
@@ -267,6 +345,28 @@ def test_other_files_in_the_folder_are_not_what_was_locked(forge: Forge) -> None
     with pytest.raises(ConflictError, match=r"'old\.bin' is not a file of risk/fraud@1\.0\.0"):
         pull_locked(LOCK, no_store, force=True)
     assert Path("models/risk/fraud/old.bin").exists()
+
+
+@pytest.mark.parametrize("link", ["m", "m/deep", "m/deep/new"])
+def test_a_symlink_that_a_project_brings_along_leads_nowhere(forge: Forge, tmp_path: Path, link: str) -> None:
+    with open_registry(forge.bare) as registry:
+        registry.lock(["risk/fraud@prod"], folder="m/deep/new")
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    Path(link).parent.mkdir(parents=True, exist_ok=True)
+    Path(link).symlink_to(victim)
+    with pytest.raises(ConflictError, match=f"{Path(link).name}' is a symlink or a file.*-o FOLDER"):
+        pull_locked(LOCK, a_store, force=True)
+    assert not list(victim.rglob("*"))
+    pull_locked(LOCK, a_store, to=Path(link))  # a folder that its user names may be one
+    assert files_of(victim) == {"model.safetensors": WEIGHTS}
+
+
+def test_a_lock_may_itself_lie_behind_a_symlink(forge: Forge, tmp_path: Path) -> None:
+    locked(forge)
+    (tmp_path / "project").symlink_to(Path.cwd())
+    pull_locked(tmp_path / "project" / LOCK, a_store)
+    assert files_of(Path("models")) == {"risk/fraud/model.safetensors": WEIGHTS}
 
 
 def test_a_locked_model_is_chosen_by_its_name_and_version(forge: Forge) -> None:

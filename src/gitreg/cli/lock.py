@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.complete import complete_selector
+from gitreg.cli.options import in_registry
 from gitreg.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @command("lock")
-@click.argument("selectors", metavar="[MODEL@VERSION]...", nargs=-1, shell_complete=complete_selector)
+@click.argument("selectors", metavar="[MODEL@VERSION]...", nargs=-1, callback=in_registry, shell_complete=complete_selector)
 @click.option("--folder", metavar="FOLDER", help="Where it is pulled to, from the lock file; default: models/MODEL.")
 @click.option(
     "--lock-file",

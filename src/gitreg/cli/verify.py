@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.complete import complete_selector
+from gitreg.cli.options import in_registry
 from gitreg.cli.session import Session, command
 from gitreg.cli.text import human_size
 
@@ -26,7 +27,7 @@ _SHOWN = 20
 
 @command("verify")
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.argument("selector", metavar="[MODEL@VERSION]", required=False, shell_complete=complete_selector)
+@click.argument("selector", metavar="[MODEL@VERSION]", required=False, callback=in_registry, shell_complete=complete_selector)
 @click.option("--only", metavar="GLOB", help="Only the files whose name matches, such as '*.safetensors'.")
 @click.option("--locked", is_flag=True, help="Verify the folders of every model in models.lock.")
 @click.option(

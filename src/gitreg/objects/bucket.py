@@ -55,6 +55,9 @@ class Bucket(Protocol):
     def uri(self) -> str:
         """The URI as people write it, without credentials."""
 
+    def find(self, key: str) -> Found | None:
+        """Look up an object; None where there is none."""
+
     def size(self, key: str) -> int | None:
         """Look up the size of an object in bytes; None where there is none."""
 

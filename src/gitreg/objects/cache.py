@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from gitreg.digest import Digest
 from gitreg.errors import GitregError, IntegrityError, InvalidError, NotFoundError, UnavailableError
 from gitreg.objects.eviction import SIZE_VARIABLE, Keeper, parse_size
 from gitreg.objects.faults import reading, writing
 from gitreg.objects.partial import FOLDER as PARTIAL
-from gitreg.objects.partial import partial
-from gitreg.objects.stamps import Stamps
+from gitreg.objects.partial import SMALL, partial, write_small
+from gitreg.objects.settling import is_unwritten, settle
+from gitreg.objects.stamps import WORTH, Stamps
 from gitreg.objects.streams import copy
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from gitreg.digest import Digest
     from gitreg.objects.chunks import Chunk
     from gitreg.objects.eviction import Pruned, Usage
     from gitreg.objects.partial import Partial
@@ -47,6 +49,7 @@ class Cache:
         self.limit = limit
         self.stamps = Stamps(folder)
         self._keeper = Keeper(folder, self.stamps)
+        self._verified: dict[Digest, os.stat_result] = {}  # as each blob's file was found when it was right
 
     @classmethod
     def of_user(cls, environment: Mapping[str, str]) -> Self:
@@ -76,28 +79,59 @@ class Cache:
                 yield
         finally:
             if self.limit is not None:
-                self._keeper.prune(self.limit)
+                self._keeper.shrink(self.limit)
 
     def path_of(self, digest: Digest) -> Path:
         """Name the file of a blob, whether it is there or not."""
-        return self.folder / "blobs" / "sha256" / digest.hex[:2] / digest.hex
+        return Path(f"{self.folder}/blobs/sha256/{digest.hex[:2]}/{digest.hex}")
 
     def find(self, digest: Digest) -> Path | None:
-        """Name the file of a blob that is here with every byte right; None where it is not.
+        """Name the file of a blob that is here with every byte right; None where it is not."""
+        file = self.open(digest)
+        if file is None:
+            return None
+        file.close()
+        return self.path_of(digest)
 
-        It is read unless it was since this machine started, and nothing has touched it.
+    def open(self, digest: Digest, *, noted: bool = False) -> io.FileIO | None:
+        """Open the file of a blob that is here with every byte right, at its beginning; None where it is not.
+
+        It is read unless it was since this machine started, or by this cache, and nothing has touched it. It is `noted`
+        as used where that was found or fetched before, inside the same `using`.
         """
-        path = self.path_of(digest)
-        if not path.exists():  # the common case, and nothing is to be made for it
+        path = f"{self.folder}/blobs/sha256/{digest.hex[:2]}/{digest.hex}"
+        file = self._opened(path) if noted else self._opened_and_noted(path, digest)
+        if file is None:
+            return None
+        try:
+            with reading(self.folder):
+                sound = self._is_sound(digest, file)
+        except BaseException:
+            file.close()
+            raise
+        if not sound:
+            file.close()
+        return file if sound else None
+
+    def is_still_right(self, digest: Digest, found: os.stat_result) -> bool:
+        """Whether the file of a blob, as it is found now, was not written to since this cache knew it to be right."""
+        known = self._verified.get(digest)
+        return known is not None and is_unwritten(known, found)
+
+    def _opened_and_noted(self, path: str, digest: Digest) -> io.FileIO | None:
+        if not os.path.exists(path):  # noqa: PTH110 - the common case, and nothing is to be made for it
             return None
         with writing(self.folder), self._keeper.noting():
-            try:
-                opened = os.open(path, _OPEN)
-            except OSError:  # removed meanwhile, or no file at all
-                return None
-            self.stamps.touch(digest)
-        with reading(path), os.fdopen(opened, "rb", buffering=0) as file:
-            return path if self._is_sound(digest, path, file) else None
+            file = self._opened(path)
+            if file is not None:
+                self.stamps.touch(digest)
+            return file
+
+    def _opened(self, path: str) -> io.FileIO | None:
+        try:
+            return io.FileIO(path, opener=lambda name, _: os.open(name, _OPEN))
+        except OSError:  # removed meanwhile, or no file at all
+            return None
 
     def fetch(
         self,
@@ -128,7 +162,7 @@ class Cache:
     def make_room(self, size: int) -> None:
         """Remove what has to go so that `size` more bytes keep within the limit, where there is one."""
         if self.limit is not None:
-            self._keeper.prune(max(0, self.limit - size))
+            self._keeper.shrink(max(0, self.limit - size))
 
     def usage(self) -> Usage:
         """Count what is there."""
@@ -139,13 +173,23 @@ class Cache:
         """Remove what was used longest ago until at most `limit` bytes are left; what is in use stays."""
         return self._keeper.prune(limit, dry_run=dry_run)
 
-    def _is_sound(self, digest: Digest, path: Path, file: io.FileIO) -> bool:
-        before = os.fstat(file.fileno())
-        if self.stamps.is_verified(digest, before):
+    def _is_sound(self, digest: Digest, file: io.FileIO) -> bool:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        if self.is_still_right(digest, found):
             return True
+        if self.stamps.is_verified(digest, found):
+            self._verified[digest] = found
+            return True
+        # A small one is read again in less time than it takes to make sure of what its times tell.
+        settled = found.st_size >= WORTH and settle(file.fileno(), found)
         if copy(file).digest != digest:
             return False
-        self.stamps.note([(digest, path, before)])
+        file.seek(0)
+        if settled:
+            self._verified[digest] = found
+            self.stamps.note([(digest, file.fileno(), found)])
         return True
 
     def _bring(self, digest: Digest, stores: Store, size: int | None, told: _Told) -> bool:
@@ -158,6 +202,9 @@ class Cache:
                 layout = store.layout(digest)
                 if size is not None and layout.size != size:
                     raise _lie(digest, size, layout.size)
+                if layout.size <= SMALL:
+                    self._fetch_small(layout, store, told)
+                    return True
                 return self._fetch(layout, store, told)
             except ELSEWHERE as error:
                 failed = _worse(failed, error)
@@ -177,6 +224,23 @@ class Cache:
             if self.path_of(layout.digest).exists() and self.find(layout.digest):
                 return False
 
+    def _fetch_small(self, layout: Layout, store: Store, told: _Told) -> None:
+        """Fetch a blob that is fetched again in less time than it takes to note what came of it, or to wait for it."""
+        from gitreg.objects.ranges import Ranges
+
+        told.begin(layout.size)
+        pieces = []
+        for _, piece in Ranges(layout, store.bucket).read(0, layout.size):
+            pieces.append(bytes(piece))
+            told(len(pieces[-1]))
+        data = b"".join(pieces)
+        found = Digest.of(data)
+        if found != layout.digest:
+            raise _damaged(layout, store, found, [])
+        self.stamps.renew(layout.digest)  # before it is there: so that nobody takes it for one used long ago
+        with writing(self.folder):
+            self._verified[layout.digest] = write_small(self.folder, self.path_of(layout.digest), data, _MODE)
+
     def _fill(self, into: Partial, layout: Layout, store: Store, told: _Told) -> None:
         self._need_room(sum(end - begin for begin, end in into.missing()))
         with writing(self.folder):
@@ -185,6 +249,7 @@ class Cache:
             with self._keeper.noting():
                 found = into.publish(final, _MODE)
                 self.stamps.touch(layout.digest)
+            self._verified[layout.digest] = found  # nobody else had a name for it
             if layout.size >= _LARGE:  # who waits for it need not read it all again
                 self.stamps.note([(layout.digest, final, found)])
 

@@ -8,6 +8,8 @@ byte first, and its BLAKE3 of 32 bytes. FastCDC is that of Xia et al., IEEE TPDS
 from __future__ import annotations
 
 import json
+import re
+from itertools import islice
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,8 +30,11 @@ LARGEST = 8
 _STEPS = ((16 << 30, SMALLEST), (64 << 30, 4 * SMALLEST))
 _LAST_STEP = 16 * SMALLEST
 LISTED_FROM = 4 << 20  # bytes: a smaller blob has no list, and is never put together from others
+MOST = 1 << 18  # chunks: a blob that is cut into more has no list either
 _HEADER = 4096  # bytes of a list's header
 _TENSORS = 16 << 20  # bytes of a safetensors header that is looked at
+_MOST_TENSORS = 1 << 17
+_OFFSETS = re.compile(rb'"data_offsets"\s*:\s*\[\s*([0-9]{1,16})\s*,\s*([0-9]{1,16})\s*\]')
 _APART = 16 << 10  # bytes between the borders of tensors
 _ENTRY = Struct("<I32s")
 
@@ -51,7 +56,7 @@ class Chunk(NamedTuple):
 def most_bytes(size: int) -> int:
     """Bound the bytes of the chunk list of a blob: a hostile store is not to fill the memory."""
     # Two borders of tensors are _APART from each other, and each may cut a short chunk off.
-    return len(MAGIC) + _HEADER + _ENTRY.size * (2 * size // _APART + 16)
+    return len(MAGIC) + _HEADER + _ENTRY.size * min(2 * size // _APART + 16, MOST)
 
 
 class ChunkList:
@@ -131,6 +136,8 @@ class Cutting:
 
     def add(self, piece: memoryview) -> None:
         """Cut all but the end of what came so far, which belongs to a chunk that is not complete."""
+        if self._is_over:
+            return
         if self._left:
             # Only the beginning of a piece is copied, for the chunks that begin in what was left.
             head = memoryview(self._left + bytes(piece[: self._largest]))
@@ -141,10 +148,14 @@ class Cutting:
             piece = piece[taken:]
         self._left = bytes(piece[self._cut(piece) :])
 
-    def finish(self) -> ChunkList:
-        """Take what is left as the last chunks, and give the list."""
+    def finish(self) -> ChunkList | None:
+        """Take what is left as the last chunks, and give the list; None where it would be too long."""
         self._cut(memoryview(self._left), last=True)
-        return ChunkList(self._at, b"".join(self._entries), self._smallest)
+        return None if self._is_over else ChunkList(self._at, b"".join(self._entries), self._smallest)
+
+    @property
+    def _is_over(self) -> bool:
+        return len(self._entries) > MOST
 
     def _cut(self, data: memoryview, *, enough: int | None = None, last: bool = False) -> int:
         """Cut chunks off the beginning of `data` until `enough` is covered, and say how much they cover."""
@@ -179,14 +190,10 @@ def tensor_borders(file: BinaryIO) -> list[int]:
     length = int.from_bytes(begin, "little")
     if len(begin) < 8 or not 2 <= length <= _TENSORS or file.read(1) != b"{":  # noqa: PLR2004 - the format's first field
         return []
-    try:
-        header = json.loads(b"{" + file.read(length - 1))
-        offsets = [offset for name, each in header.items() if name != "__metadata__" for offset in each["data_offsets"]]
-        return _apart(
-            [8 + length, *sorted(8 + length + offset for offset in offsets if type(offset) is int and offset > 0)]
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return []
+    # Looked for and not parsed: a parser of JSON takes what memory the JSON asks for. In a name, a quote is escaped.
+    header = file.read(length - 1)
+    offsets = {int(each) for found in islice(_OFFSETS.finditer(header), _MOST_TENSORS) for each in found.groups()}
+    return _apart(sorted({8 + length, *(8 + length + offset for offset in offsets)}))
 
 
 def _apart(offsets: Sequence[int]) -> list[int]:

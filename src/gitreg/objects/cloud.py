@@ -8,7 +8,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from gitreg.errors import ConflictError, DeniedError, IntegrityError, NotFoundError, UnavailableError
+from gitreg.errors import ConflictError, DeniedError, GitregError, IntegrityError, NotFoundError, UnavailableError
 from gitreg.objects.bucket import Found
 from gitreg.objects.clients import Patience, connect
 from gitreg.objects.cloud_faults import LATER, Beyond, CannotCreate, Exists, Missing, told
@@ -27,7 +27,8 @@ _PART = 8 << 20  # bytes of a part; parts on their way are what an upload takes 
 _IN_FLIGHT = 64 << 20
 _MOST_PARTS = 9_000  # S3 and Google take 10,000
 _PIECE = 1 << 20
-_BREAKS = 4  # that often a download may break off without a byte between, beside obstore's own retries
+_BREAKS = 4  # that often a download may break off, beside obstore's own retries, and once more for each so many bytes
+_BETWEEN = 1 << 20
 _PROBE = "gitreg-is-there"
 
 
@@ -59,14 +60,20 @@ class CloudBucket:
 
     def size(self, key: str) -> int | None:
         """Look up the size of an object in bytes; None where there is none."""
+        found = self.find(key)
+        return None if found is None else found.size
+
+    def find(self, key: str) -> Found | None:
+        """Look up an object; None where there is none."""
         import obstore
 
         try:
             with self._told(f"look up {key}", Missing):
-                return int(obstore.head(self.store, key)["size"])
+                found = obstore.head(self.store, key)
         except Missing:
             self._need_bucket()
             return None
+        return Found(key, int(found["size"]), found["last_modified"].timestamp())
 
     def read(self, key: str, start: int = 0, size: int | None = None) -> Iterator[ReadableBuffer]:
         """Give the bytes of a range in pieces, fewer where the object ends before; NotFoundError where there is none.
@@ -78,14 +85,14 @@ class CloudBucket:
         while not ended and (end is None or at < end):
             try:
                 for piece in self._stream(key, at, end):
-                    at, breaks = at + len(piece), 0
+                    at += len(piece)
                     yield piece
                 ended = True
             except Beyond:
                 ended = True
             except UnavailableError:
                 breaks += 1
-                if breaks > _BREAKS:
+                if breaks > _BREAKS + (at - start) // _BETWEEN:
                     raise
         if size == 0:
             self._need(key)
@@ -179,6 +186,8 @@ class CloudBucket:
             self._send(key, file, size, moved)
         stored = self.size(key)
         if stored != size:
+            with suppress(GitregError):
+                self.delete(key)  # nobody is to find it under that name
             raise IntegrityError(
                 f"{key} has {stored} bytes in {self.uri!r} after {size} were sent",
                 hint="the store is not to be trusted with it; try again, and ask who runs it",

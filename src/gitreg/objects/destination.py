@@ -7,14 +7,17 @@ import fcntl
 import os
 import stat
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from gitreg.errors import ConflictError, InvalidError, NotFoundError
-from gitreg.objects.faults import read_error, reading, writing
+from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError
+from gitreg.objects.faults import read_error, writing
 from gitreg.objects.local import NO_LINKS
+from gitreg.objects.settling import settle
+from gitreg.objects.stamps import WORTH
 from gitreg.objects.streams import Blob, copy
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
@@ -36,29 +39,36 @@ def parts_of(path: str) -> tuple[str, ...]:
     return parts
 
 
-class Way(NamedTuple):
-    """How a file is put into a folder: whether clones and hard links are tried, and whether it may replace another."""
+class Place(NamedTuple):
+    """A name in an open folder that a file is to get, and whether it may replace another."""
 
-    clone: bool
-    link: bool
+    parent: int
+    name: str
     replace: bool
 
 
 class Destination:
     """An open folder that files are put into; every step below it refuses symlinks."""
 
-    def __init__(self, folder: Path, *, make: bool = True) -> None:
-        """Open the folder, made where it is missing; it may itself be a symlink, as its user named it."""
+    def __init__(self, folder: Path, *, within: Path | None = None, make: bool = True) -> None:
+        """Open the folder, made where it is missing; it may itself be a symlink, as its user named it.
+
+        Where only the folder that it lies `within` was named by a user, no symlink below that is followed.
+        """
         self.folder = folder
         self._clones = True  # until it shows that it cannot
-        if not make and not folder.exists():
+        base = folder if within is None else within
+        below = [] if base == folder else list(parts_of(folder.relative_to(base).as_posix()))
+        if not make and not base.exists():
             raise NotFoundError(f"there is no folder {str(folder)!r}")
         with writing(folder):
-            with suppress(FileExistsError):
-                folder.mkdir(parents=True)
-            if not folder.is_dir():
-                raise ConflictError(f"{str(folder)!r} is not a folder")
-            self._opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened = _open_made(base)
+            try:
+                self._opened = _descend(opened, base, below, make=make)
+            except FileNotFoundError as error:
+                raise NotFoundError(f"there is no folder {str(folder)!r}") from error
+            finally:
+                os.close(opened)
 
     def __enter__(self) -> Self:
         """Give itself."""
@@ -102,47 +112,73 @@ class Destination:
                 return None
             raise read_error(self.folder / path, error) from error
 
-    def place(self, path: str, blob: Path, *, link: bool, replace: bool) -> Path:
-        """Give a blob's verified file a name in the folder and return it.
+    def place(self, path: str, source: io.FileIO, blob: Blob, *, link: bool, replace: bool) -> os.stat_result:
+        """Give a blob's verified file a name in the folder, and say how the file of that name is found.
 
         It becomes a clone that shares its extents where the file system can; else, with `link`, a hard link to the
-        read-only blob; else a copy. Clones and copies get the mode of any new file. What a killed process leaves is a
-        file of the name `.gitreg-…`, and only where there is something to replace, or no file without a name.
+        read-only blob; else a copy, hashed on the way (IntegrityError: the bytes that were read are not the blob's).
+        Clones and copies get the mode of any new file. What a killed process leaves is a file of the name `.gitreg-…`,
+        and only where there is something to replace, or no file without a name.
         """
         *folders, name = parts_of(path)
         with writing(self.folder), self._parent(folders, make=True) as parent:
             try:
-                self._clones = _place(blob, parent, name, Way(self._clones, link, replace))
+                clones, placed = _place(source, blob, Place(parent, name, replace), clone=self._clones, link=link)
             except (FileExistsError, IsADirectoryError) as error:
                 raise ConflictError(f"{str(self.folder / path)!r} appeared meanwhile") from error
-        return self.folder / path
-
-    def stamp(self, path: str) -> os.stat_result:
-        """Say how a file that was placed is found."""
-        *folders, name = parts_of(path)
-        with reading(self.folder / path), self._parent(folders, make=False) as parent:
-            return os.stat(name, dir_fd=parent, follow_symlinks=False)
+        self._clones = clones
+        return placed
 
     @contextmanager
     def _parent(self, folders: list[str], *, make: bool) -> Iterator[int]:
-        opened = os.dup(self._opened)
+        opened = _descend(self._opened, self.folder, folders, make=make)
         try:
-            for depth, folder in enumerate(folders, 1):
-                if make:
-                    with suppress(FileExistsError):
-                        os.mkdir(folder, dir_fd=opened)
-                try:
-                    below = os.open(folder, _FOLDER, dir_fd=opened)
-                except OSError as error:
-                    if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
-                        raise
-                    where = self.folder.joinpath(*folders[:depth])
-                    raise ConflictError(f"{str(where)!r} is a symlink or a file, where a folder is needed") from error
-                os.close(opened)
-                opened = below
             yield opened
         finally:
             os.close(opened)
+
+
+def check_way(folder: Path, within: Path | None) -> None:
+    """Raise ConflictError where a symlink or a file lies on the way from one folder to one below it."""
+    try:
+        with suppress(NotFoundError), Destination(folder, within=within, make=False):
+            pass
+    except ConflictError as error:
+        raise ConflictError(
+            error.message,
+            hint="a project does not lead elsewhere; where that is meant, name the folder yourself: -o FOLDER",
+        ) from error
+
+
+def _open_made(folder: Path) -> int:
+    with suppress(FileExistsError):
+        folder.mkdir(parents=True)
+    if not folder.is_dir():
+        raise ConflictError(f"{str(folder)!r} is not a folder")
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _descend(base: int, named: Path, folders: list[str], *, make: bool) -> int:
+    """Open a folder below an open one; ConflictError for a symlink on the way."""
+    opened = os.dup(base)
+    try:
+        for depth, folder in enumerate(folders, 1):
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(folder, dir_fd=opened)
+            try:
+                below = os.open(folder, _FOLDER, dir_fd=opened)
+            except OSError as error:
+                if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
+                    raise
+                where = named.joinpath(*folders[:depth])
+                raise ConflictError(f"{str(where)!r} is a symlink or a file, where a folder is needed") from error
+            os.close(opened)
+            opened = below
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened
 
 
 def _has(parent: int, name: str, blob: Blob, stamps: Stamps | None) -> bool:
@@ -153,37 +189,35 @@ def _has(parent: int, name: str, blob: Blob, stamps: Stamps | None) -> bool:
             return False
         if stamps is not None and stamps.is_verified(blob.digest, found):
             return True
+        settled = stamps is not None and found.st_size >= WORTH and settle(opened, found)
         if copy(file) != blob:
             return False
-        if stamps is not None:
+        if settled and stamps is not None:
             stamps.note([(blob.digest, opened, found)])
         return True
 
 
-def _place(blob: Path, parent: int, name: str, way: Way) -> bool:
+def _place(source: io.FileIO, blob: Blob, place: Place, *, clone: bool, link: bool) -> tuple[bool, os.stat_result]:
     """Give a blob's bytes a name: those of a clone, of the blob itself or of a copy, at once or not at all.
 
-    Says whether it is worth to try a clone for the next one.
+    Says whether it is worth to try a clone for the next one, and how the file is found.
     """
-    if not way.clone and way.link and _link(str(blob), parent, name, replace=way.replace):
-        return False
-    with blob.open("rb") as source:
-        opened = _unnamed(parent)
-        try:
-            if opened is not None and way.clone and _clone(source, opened):
-                if _name(opened, parent, name, replace=way.replace):
-                    return True
-            elif way.clone and way.link and _link(str(blob), parent, name, replace=way.replace):
-                return opened is None
-            if opened is not None:
-                _copy_where_empty(source, opened)
-                if _name(opened, parent, name, replace=way.replace):
-                    return False
-        finally:
-            if opened is not None:
-                os.close(opened)
-        _place_through_name(source, parent, name, replace=way.replace)
-    return False
+    if not clone and link and _link_open(source.fileno(), place):
+        return False, os.fstat(source.fileno())
+    opened = _unnamed(place.parent)
+    if opened is None:
+        return _place_through_name(source, blob, place, clone=clone, link=link)
+    try:
+        cloned = clone and _clone(source, opened)
+        if not cloned and clone and link and _link_open(source.fileno(), place):
+            return False, os.fstat(source.fileno())
+        if not cloned:
+            _copy(source, opened, blob)
+        if _link_open(opened, place):
+            return cloned, os.fstat(opened)
+    finally:
+        os.close(opened)
+    return _place_through_name(source, blob, place, clone=clone, link=False)
 
 
 def _unnamed(parent: int) -> int | None:
@@ -200,7 +234,7 @@ def _unnamed(parent: int) -> int | None:
     return None
 
 
-def _clone(source: BinaryIO, target: int) -> bool:
+def _clone(source: io.FileIO, target: int) -> bool:
     try:
         fcntl.ioctl(target, _FICLONE, source.fileno())
     except OSError:  # another file system, or one that cannot
@@ -208,49 +242,54 @@ def _clone(source: BinaryIO, target: int) -> bool:
     return True
 
 
-def _name(opened: int, parent: int, name: str, *, replace: bool) -> bool:
-    return _link(f"/proc/self/fd/{opened}", parent, name, replace=replace, follow=True)
-
-
-def _link(existing: str, parent: int, name: str, *, replace: bool, follow: bool = False) -> bool:
-    """Link a file into the folder; False where that cannot be, FileExistsError for what is not to be replaced."""
+def _link_open(opened: int, place: Place) -> bool:
+    """Give the very file that is open a name; False where that cannot be, FileExistsError for what is to stay."""
+    existing = f"/proc/self/fd/{opened}"
     try:
-        if not replace:
-            os.link(existing, name, dst_dir_fd=parent, follow_symlinks=follow)
+        if not place.replace:
+            os.link(existing, place.name, dst_dir_fd=place.parent, follow_symlinks=True)
             return True
-        with _temporary(parent) as temporary:
-            os.link(existing, temporary, dst_dir_fd=parent, follow_symlinks=follow)
-            os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        with _temporary(place.parent) as temporary:
+            os.link(existing, temporary, dst_dir_fd=place.parent, follow_symlinks=True)
+            os.replace(temporary, place.name, src_dir_fd=place.parent, dst_dir_fd=place.parent)
     except OSError as error:
-        if error.errno not in NO_LINKS:
+        # ENOENT: there is no /proc, or nobody has a name for the file any more.
+        if error.errno not in {*NO_LINKS, errno.ENOENT}:
             raise
         return False
     return True
 
 
-def _copy_where_empty(source: BinaryIO, target: int) -> None:
-    """Copy the bytes, unless a clone has them already."""
-    if os.fstat(target).st_size == 0:
-        from shutil import copyfileobj
-
-        with os.fdopen(os.dup(target), "wb") as sink:
-            copyfileobj(source, sink, 1 << 20)
-
-
-def _place_through_name(source: BinaryIO, parent: int, name: str, *, replace: bool) -> None:
-    """Clone or copy under a name of its own first, for file systems without nameless files or without links."""
+def _copy(source: io.FileIO, target: int, blob: Blob) -> None:
     source.seek(0)
-    with _temporary(parent) as temporary:
-        opened = os.open(temporary, _NEW, 0o666, dir_fd=parent)
+    with os.fdopen(os.dup(target), "wb") as sink:
+        found = copy(source, sink)
+    if found != blob:
+        raise IntegrityError(
+            f"the cached blob {blob.digest} read as {found.digest} as it was copied, and was right a moment before",
+            hint="run it again; if it comes again, the cache's disk or this machine's memory is failing",
+        )
+
+
+def _place_through_name(
+    source: io.FileIO, blob: Blob, place: Place, *, clone: bool, link: bool
+) -> tuple[bool, os.stat_result]:
+    """Clone or copy under a name of its own first, for file systems without nameless files or without links."""
+    with _temporary(place.parent) as temporary:
+        opened = os.open(temporary, _NEW, 0o666, dir_fd=place.parent)
         try:
-            _clone(source, opened)
-            _copy_where_empty(source, opened)
+            cloned = clone and _clone(source, opened)
+            if not cloned and clone and link and _link_open(source.fileno(), place):
+                return False, os.fstat(source.fileno())
+            if not cloned:
+                _copy(source, opened, blob)
+            if place.replace:
+                os.replace(temporary, place.name, src_dir_fd=place.parent, dst_dir_fd=place.parent)
+            else:
+                _name_new(place.parent, temporary, place.name)
+            return cloned, os.fstat(opened)
         finally:
             os.close(opened)
-        if replace:
-            os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-        else:
-            _name_new(parent, temporary, name)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Remember the digests of files by what `stat` says of them, so that a file that did not change is not read again.
 
 One small file for each, `digests/<ab>/<device>-<inode>`, in the user's cache. It holds as long as size, modification
-time and change time are the same; the change time no program can set. What is damaged is taken for absent.
+time and change time are the same; the change time no program can set. It is kept only of files of which every change
+will show there (`settling`). What is damaged is taken for absent.
 """
 
 from __future__ import annotations
@@ -18,12 +19,8 @@ from gitreg.errors import InvalidError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FORMAT = "gitreg/digest/v1"
+_FORMAT = "gitreg/digest/v2"
 _LIMIT = 1024  # bytes of one
-# Within a tick of the clock of the file system, a second change shows the same times as the first.
-_TICK = 0.02  # seconds; kernels tick every 1 to 10 ms
-_COARSE = 2.1  # where times have whole seconds only
-_SECOND = 1_000_000_000  # nanoseconds
 _KEPT_FOR = 90 * 24 * 60 * 60  # seconds
 
 
@@ -50,20 +47,11 @@ class Digests:
         except InvalidError:
             return None
 
-    def settled(self, found: os.stat_result) -> bool:
-        """Whether any later change of a file will show; waits for one tick of the clock where that helps.
-
-        Asked before the file is read: what is read after that and has the same times at the end did not change.
-        """
-        tick = _TICK if found.st_ctime_ns % _SECOND else _COARSE
-        missing = found.st_ctime + tick - time.time()
-        if 0 < missing <= _TICK:
-            time.sleep(missing)
-            return True
-        return missing <= 0
-
     def note(self, found: os.stat_result, digest: Digest) -> None:
-        """Remember the digest of a file that was found settled; what cannot be written is read again another time."""
+        """Remember the digest of a file that was settled before it was read, and found to be the same at the end.
+
+        What cannot be written is read again another time.
+        """
         path = self._path(found)
         begin = f"{_stamp(found)} {digest}"
         new = path.with_name(f".{os.urandom(8).hex()}")

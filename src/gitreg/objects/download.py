@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
@@ -14,7 +15,8 @@ from gitreg.objects.streams import Blob
 from gitreg.objects.upload import Expecting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    import io
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from gitreg.digest import Digest
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _SMALL = 8 << 20  # bytes: fetched as one range
-_NEAR, _AT_ONCE = 1, 8  # small files that come side by side: from this machine, and from another
+_AT_ONCE = 8  # small files that come side by side from another machine; a disk is busy with one
 
 
 class _Stopped(Exception):  # noqa: N818 - never leaves this module
@@ -57,6 +59,7 @@ def pull(  # noqa: PLR0913 - four things and four flags
     link: bool = True,
     force: bool = False,
     progress: Progress | None = None,
+    within: Path | None = None,
 ) -> list[Path]:
     """Write files of a version into a folder, every byte verified, and return their paths.
 
@@ -64,27 +67,34 @@ def pull(  # noqa: PLR0913 - four things and four flags
     is left alone; another one is a ConflictError, unless `force` replaces it. The folder is touched only once
     everything is in the cache, so that a failure before leaves it as it was. With `link`, files may become hard links
     to the read-only ones of the cache; without, each has bytes of its own. A store given as a function is opened only
-    where the cache lacks something.
+    where the cache lacks something. The folder may be a symlink, as its user named it; where the user named only the
+    one that it lies `within`, none below that is followed.
     """
     wanted = select(files, only)
-    missing = _missing(wanted, to, cache, force=force)
+    missing = _missing(wanted, to, cache, within, force=force)
     if missing:
         with cache.using():
-            cached = _Fetching(store, cache, progress).all(missing)
-            _place(missing, cached, cache, to, link=link, force=force)
+            fetching = _Fetching(store, cache, progress)
+            fetching.all(missing)
+            with Destination(to, within=within) as destination:
+                _place(missing, fetching, destination, link=link, force=force)
     return [to / file.path for file in wanted]
 
 
-def _place(  # noqa: PLR0913 - four things and two flags
-    files: Sequence[Wanted], cached: Mapping[Digest, Path], cache: Cache, to: Path, *, link: bool, force: bool
-) -> None:
-    with Destination(to) as destination:
-        for file in files:
-            destination.place(file.path, cached[file.digest], link=link, replace=force)
-        with reading(to):
-            placed = [(file.digest, to / file.path, destination.stamp(file.path)) for file in files]
-    blobs = [(digest, path, path.stat()) for digest, path in cached.items() if path.exists()]
-    cache.stamps.note([*placed, *blobs])
+def _place(files: Sequence[Wanted], fetching: _Fetching, destination: Destination, *, link: bool, force: bool) -> None:
+    """Give every file its name, and stamp those that are known to have the right bytes to the end."""
+    cache, placed = fetching.cache, []
+    for file in files:
+        with fetching.opened(file) as source:
+            blob = Blob(file.digest, file.size)
+            found = destination.place(file.path, source, blob, link=link, replace=force)
+            now = os.fstat(source.fileno())
+        if cache.is_still_right(file.digest, now):
+            placed += [
+                (file.digest, destination.folder / file.path, found),
+                (file.digest, cache.path_of(file.digest), now),
+            ]
+    cache.stamps.note(placed)
 
 
 def select(files: Sequence[Wanted], only: str | None) -> list[Wanted]:
@@ -98,13 +108,13 @@ def select(files: Sequence[Wanted], only: str | None) -> list[Wanted]:
     return chosen
 
 
-def _missing(files: Sequence[Wanted], to: Path, cache: Cache, *, force: bool) -> list[Wanted]:
+def _missing(files: Sequence[Wanted], to: Path, cache: Cache, within: Path | None, *, force: bool) -> list[Wanted]:
     """List the files that are not there yet, having checked every name and every conflict first."""
     for file in files:
         parts_of(file.path)
-    if not to.exists():
+    if not os.path.lexists(to):
         return list(files)
-    with Destination(to) as destination:
+    with Destination(to, within=within) as destination:
         held = [(file, destination.holds(file.path, Blob(file.digest, file.size), cache.stamps)) for file in files]
     others = [file.path for file, state in held if state is False]
     if others and not force:
@@ -120,62 +130,79 @@ class _Fetching:
     """The fetching of a version's blobs: large ones one by one, each in parallel ranges, small ones side by side."""
 
     def __init__(self, store: Store | Callable[[], Store], cache: Cache, progress: Progress | None) -> None:
+        self.cache = cache
         self._store = store
-        self._cache = cache
         self._progress = progress
         self._lock = Lock()
         self._stopped = False
 
-    def all(self, files: Sequence[Wanted]) -> dict[Digest, Path]:
-        """Bring every blob into the cache and name the files there; the first failure stops the others."""
-        if self._cache.limit is not None:
-            sizes = {file.digest: file.size for file in files if not self._cache.path_of(file.digest).exists()}
-            self._cache.make_room(sum(sizes.values()))
+    def all(self, files: Sequence[Wanted]) -> None:
+        """Bring every blob into the cache; the first failure stops the others."""
         first: dict[Digest, Wanted] = {}
         for file in files:
             first.setdefault(file.digest, file)
+        lacking = {file.digest for file in first.values() if not self.cache.path_of(file.digest).exists()}
+        self.cache.make_room(sum(first[digest].size for digest in lacking))
         if isinstance(self._progress, Expecting):
             self._progress.expect(sum(file.size for file in files))
         small = [file for file in first.values() if file.size <= _SMALL]
-        found = {file.digest: self._fetch(file) for file in first.values() if file.size > _SMALL}
-        found |= self._side_by_side(small) if len(small) > 1 else {file.digest: self._fetch(file) for file in small}
+        for file in first.values():
+            if file.size > _SMALL:
+                self._fetch(file)
+        if len(small) > 1 and self._is_far(small, lacking):
+            self._side_by_side(small)
+        else:
+            for file in small:
+                self._fetch(file)
         for file in files:
             if first[file.digest] is not file:
                 self._tell(file.path, file.size)
-        return found
 
-    def _side_by_side(self, files: Sequence[Wanted]) -> dict[Digest, Path]:
+    @contextmanager
+    def opened(self, file: Wanted) -> Iterator[io.FileIO]:
+        """Open a blob that was brought, with every byte still right; where it is not any more it is brought again."""
+        with _naming(file):
+            source = self.cache.open(file.digest, noted=True)
+            if source is None:
+                self.cache.fetch(file.digest, self._opened(), size=file.size)
+                source = self.cache.open(file.digest, noted=True)
+            if source is None:
+                raise ConflictError(
+                    f"the cached blob {file.digest} was changed or removed as it was pulled, twice",
+                    hint=f"find out who writes in {str(self.cache.folder)!r}, and pull again",
+                )
+        with source:
+            yield source
+
+    def _is_far(self, files: Sequence[Wanted], lacking: set[Digest]) -> bool:
+        """Whether most of the time is waiting for an answer, so that many files come at once."""
+        wanted = next((file.digest for file in files if file.digest in lacking), None)
+        return wanted is not None and self._opened().bucket.path_of(blob_key(wanted)) is None
+
+    def _side_by_side(self, files: Sequence[Wanted]) -> None:
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-        with ThreadPoolExecutor(min(self._workers(files), len(files))) as pool:
+        with ThreadPoolExecutor(min(_AT_ONCE, len(files))) as pool:
             futures = [pool.submit(self._fetch, file) for file in files]
             try:
                 for done in wait(futures, return_when=FIRST_EXCEPTION).done:
                     done.result()
-                return {file.digest: future.result() for file, future in zip(files, futures, strict=True)}
             finally:
                 self._stopped = True
                 pool.shutdown(cancel_futures=True)
 
-    def _workers(self, files: Sequence[Wanted]) -> int:
-        """Choose how many files come at once: few from a disk, many where most of the time is waiting for an answer."""
-        lacking = next((file for file in files if not self._cache.path_of(file.digest).exists()), None)
-        if lacking is None:
-            return _NEAR
-        is_near = self._opened().bucket.path_of(blob_key(lacking.digest))
-        return _NEAR if is_near is not None else _AT_ONCE
-
-    def _fetch(self, file: Wanted) -> Path:
-        with _naming(file), reading(self._cache.folder):
-            found = self._cache.find(file.digest)
-            if found is not None and found.stat().st_size == file.size:
-                self._tell(file.path, file.size)
-                return found
+    def _fetch(self, file: Wanted) -> None:
+        with _naming(file), reading(self.cache.folder):
+            found = self.cache.open(file.digest)
+            if found is not None:
+                with found:
+                    size = os.fstat(found.fileno()).st_size
+                if size == file.size:
+                    self._tell(file.path, file.size)
+                    return
         store = self._opened()
-        with _naming(file), reading(self._cache.folder):
-            return self._cache.fetch(
-                file.digest, store, size=file.size, moved=lambda count: self._tell(file.path, count)
-            )
+        with _naming(file), reading(self.cache.folder):
+            self.cache.fetch(file.digest, store, size=file.size, moved=lambda count: self._tell(file.path, count))
 
     def _opened(self) -> Store:
         with self._lock:

@@ -160,11 +160,23 @@ class Keeper:
             in_use=sum(1 for _ in self._users()) if items else 0,
         )
 
+    def shrink(self, limit: int) -> None:
+        """Prune for who only wants to use the cache: one that may only be read stays as it is."""
+        try:
+            self._prune(limit, dry_run=False)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise write_error(self.folder, error) from error
+
     def prune(self, limit: int, *, dry_run: bool = False) -> Pruned:
         """Remove what was used longest ago until at most `limit` bytes are left, or all that is left is in use."""
+        with writing(self.folder):
+            return self._prune(limit, dry_run=dry_run)
+
+    def _prune(self, limit: int, *, dry_run: bool) -> Pruned:
         if not self.folder.is_dir():
             return Pruned(blobs=0, partial=0, versions=0, freed=0, left=0)
-        with writing(self.folder), locked(self.folder / _LOCK):
+        with locked(self.folder / _LOCK):
             since = min(self._users(), default=float("inf"))
             items = sorted(self._items())
             counts: dict[tuple[int, int], int] = {}

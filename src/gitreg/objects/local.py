@@ -57,6 +57,11 @@ class LocalBucket:
 
     def size(self, key: str) -> int | None:
         """Look up the size of an object in bytes by one `stat`; NotFoundError where the folder itself is not there."""
+        found = self.find(key)
+        return None if found is None else found.size
+
+    def find(self, key: str) -> Found | None:
+        """Look up an object by one `stat`; NotFoundError where the folder itself is not there."""
         path = self.path_of(key)
         with reading(path):
             try:
@@ -64,7 +69,7 @@ class LocalBucket:
             except (FileNotFoundError, NotADirectoryError):
                 self._need_folder()
                 return None
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return Found(key, found.st_size, found.st_mtime) if stat.S_ISREG(found.st_mode) else None
 
     def read(self, key: str, start: int = 0, size: int | None = None) -> Iterator[ReadableBuffer]:
         """Give the bytes of a range in pieces, fewer where the object ends before; NotFoundError without an object."""
@@ -104,7 +109,7 @@ class LocalBucket:
         path = self.path_of(key)
         if not replace and self.folder.is_dir() and self.size(key) is not None:
             return
-        if data:
+        if data or replace:
             with self.incoming() as entering:
                 entering.write(data)
                 entering.commit(key, replace=replace)
@@ -164,7 +169,10 @@ class LocalBucket:
             raise NotFoundError(f"there is no {key} in the store {str(self.folder)!r}")
         with writing(self.folder):
             make_folder(target.parent)
-            path.replace(target)
+            try:
+                path.replace(target)
+            except FileNotFoundError:  # somebody else was first
+                raise NotFoundError(f"there is no {key} in the store {str(self.folder)!r}") from None
             sync_folder(target.parent)
 
     def delete(self, key: str) -> None:

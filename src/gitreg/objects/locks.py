@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-# What a file system says that has no locks. Without them each process still keeps to files of its own name.
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+# What a file system says that has no locks, or none of folders. Without them each process still keeps to files of its
+# own name.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF})
 
 
 def open_locked(path: Path, *, shared: bool = False, wait: bool = False) -> int | None:
@@ -47,6 +48,17 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     finally:
         if opened is not None:
             os.close(opened)
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder itself inside the block, having waited for it: nothing is written for it."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _lock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _lock(opened: int, kind: int) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gitreg.errors import DeniedError, GitregError, IntegrityError, NotFoundError, UnavailableError
 from gitreg.objects.store import Store
+from gitreg.objects.streams import copy
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
@@ -71,12 +72,12 @@ class Stores(Store):
             raise failed
         return None
 
-    def has(self, digest: Digest, size: int) -> bool:
-        """Whether every store has a blob, with that size; a mirror that does not answer counts as one without."""
-        if not self.primary.has(digest, size):
+    def renewed(self, digest: Digest, size: int) -> bool:
+        """Whether every store has a blob, as `Store.renewed`; a mirror that does not answer counts as one without."""
+        if not self.primary.renewed(digest, size):
             return False
         try:
-            return all(mirror.has(digest, size) for mirror in self.mirrors)
+            return all(mirror.renewed(digest, size) for mirror in self.mirrors)
         except ELSEWHERE:
             return False
 
@@ -89,8 +90,17 @@ class Stores(Store):
         return self._first(lambda store: store.path_of(digest), enough=lambda path: path is not None)
 
     def open(self, digest: Digest) -> io.RawIOBase:
-        """Open a blob in the first store that has it; IntegrityError before its last bytes where they are not it."""
-        return self._first(lambda store: store.open(digest))
+        """Open a blob in the first store that has it sound.
+
+        Where there are mirrors, it is read through before any of it is given: what was given cannot be taken back.
+        """
+        return self._first(lambda store: self._sound(store, digest))
+
+    def _sound(self, store: Store, digest: Digest) -> io.RawIOBase:
+        if self.mirrors:
+            with store.open(digest) as trial:
+                copy(trial)
+        return store.open(digest)
 
     def put(self, source: Readable, *, moved: Callable[[int], None] | None = None) -> Blob:
         """Store a stream in the primary, then in each mirror from there."""

@@ -155,7 +155,7 @@ class _Run:
 
     def _fetch(self, piece: Piece) -> None:
         if not (self._near and self._ranges.copy(piece.begin, piece.end, self._into, self._tell)):
-            check = _Check(piece.chunks)
+            check = ChunkCheck(piece.chunks)
             for offset, data in self._ranges.read(piece.begin, piece.end):
                 self._into.write(offset, data)
                 check.update(data)
@@ -179,10 +179,11 @@ class _Run:
                 self._moved(count)
 
 
-class _Check:
-    """The comparison of a piece's bytes with its chunks, as they come."""
+class ChunkCheck:
+    """The comparison of bytes with the chunks that they are made of, as they come."""
 
-    def __init__(self, chunks: tuple[Chunk, ...]) -> None:
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
+        """Expect the bytes of these chunks, one after the other."""
         self.damaged: list[Chunk] = []
         self._chunks = iter(chunks)
         self._chunk: Chunk | None = None

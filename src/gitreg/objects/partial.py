@@ -3,23 +3,25 @@
 Beside the bytes, `partial/<64 hex>`, lies a journal, `partial/<64 hex>.journal`: a line that names the format and the
 size, then a record for each range whose bytes are all there: begin and end, 64 bits each, and a CRC-32 of both. A
 record is written after its bytes, and one that was cut off is none. Whoever holds the journal's lock fills the blob. A
-small blob has no journal: to fetch it again costs less than to keep one.
+small blob has no journal: to fetch it again costs less than to keep one. It lies here only as it is written, under a
+name of its own.
 """
 
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gitreg.objects.faults import writing
 from gitreg.objects.locks import open_locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
     from _typeshed import ReadableBuffer
 
@@ -29,9 +31,13 @@ FOLDER = "partial"
 JOURNAL = ".journal"
 STALE_AFTER = 7 * 24 * 60 * 60  # seconds: what nobody goes on with for a week is removed
 SMALL = 1 << 20  # bytes
+_SHOW = 1.0  # seconds between two signs that a blob is being read
 _RECORD = Struct("<QQI")
 _MOST = 64 << 20  # bytes of a journal: three million ranges
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+_Done = TypeVar("_Done")
 
 
 class Partial:
@@ -43,6 +49,7 @@ class Partial:
         self.size = size
         self.resumed = 0
         self._journal = journal
+        self._shown = time.monotonic()
         self._file = os.open(path, _FLAGS, 0o600)
         try:
             self._done = None if journal is None else self._read_journal(journal)
@@ -76,7 +83,10 @@ class Partial:
         return os.copy_file_range(source, self._file, count, start, offset)
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Read bytes that were written; 0 past the end."""
+        """Read bytes that were written, and so that those who wait see that this process goes on; 0 past the end."""
+        if time.monotonic() - self._shown >= _SHOW:
+            self._shown = time.monotonic()
+            os.utime(self._file)
         return os.preadv(self._file, [buffer], offset)
 
     def note(self, begin: int, end: int) -> None:
@@ -161,7 +171,7 @@ def partial(cache: Path, digest: Digest, size: int, *, own: bool = False) -> Ite
     folder = cache / FOLDER
     with writing(cache):
         folder.mkdir(parents=True, exist_ok=True)
-    if own or size <= SMALL:
+    if own:
         with _alone(cache, folder / f"{digest.hex}.{os.urandom(8).hex()}", size) as alone:
             yield alone
         return
@@ -181,6 +191,34 @@ def partial(cache: Path, digest: Digest, size: int, *, own: bool = False) -> Ite
             opened.close()
     finally:
         os.close(journal)
+
+
+def write_small(cache: Path, final: Path, data: bytes, mode: int) -> os.stat_result:
+    """Give a small blob its name, with all of its bytes, and say how it is found; a damaged one gives way to it."""
+    new = Path(f"{cache}/{FOLDER}/{final.name}.{os.urandom(8).hex()}")
+    opened = _in_folder(new, lambda: os.open(new, _FLAGS | os.O_EXCL, 0o600))
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(opened, left) :]
+        os.fchmod(opened, mode)
+        _in_folder(final, lambda: new.replace(final))
+        return os.fstat(opened)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
+    finally:
+        os.close(opened)
+
+
+def _in_folder(path: Path, do: Callable[[], _Done]) -> _Done:
+    """Do what needs the folder of a path, which is there but for the first time."""
+    try:
+        return do()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return do()
 
 
 @contextmanager

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from gitreg.objects.chunks import ChunkList
 
 FORMAT = "gitreg/recipe/v1"
-MAX_RECIPE = 64 << 20  # bytes of its JSON
-MAX_PARTS = 1_000_000
+MAX_RECIPE = 16 << 20  # bytes of its JSON
+MAX_PARTS = 100_000
 MAX_SIZE = 1 << 50  # bytes of a blob, a pebibyte: far beyond any, and well within 64 bits
 # How every recipe begins, so that a size is known from its first bytes.
 _BEGIN = re.compile(rb'\{"format": "gitreg/recipe/v1", "digest": "(sha256:[0-9a-f]{64})", "size": ([0-9]{1,16}), ')
+# The rest of it, which is read as it was written: a parser of any JSON takes what memory the JSON asks for.
+_PARTS = b'"parts": ['
+_PART = re.compile(rb'\{"digest": "(sha256:[0-9a-f]{64})", "offset": ([0-9]{1,16}), "size": ([0-9]{1,16})\}(, |\]\}\n)')
 _HEAD = 256
 
 
@@ -78,40 +81,51 @@ class Recipe:
     @classmethod
     def parse(cls, data: bytes, digest: Digest) -> Recipe:
         """Read the recipe of a blob; IntegrityError for anything that is not one."""
-        import json
-
-        size = _begun(data, digest)
+        at, size = _begun(data, digest)
         try:
-            recipe = cls(digest, size, tuple(map(_range, json.loads(data)["parts"])))
+            recipe = cls(digest, size, tuple(_ranges(data, at)))
             recipe.check()
-        # RecursionError: JSON nested too deep. ValueError: no JSON, or no UTF-8.
-        except (InvalidError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise _broken(digest, str(error)) from error
+        except InvalidError as error:
+            raise _broken(digest, error.message) from error
         return recipe
 
     def check(self) -> None:
-        """Raise InvalidError where it is too long, has an impossible range, or its sizes do not add up."""
-        if len(self.parts) > MAX_PARTS:
-            raise InvalidError(f"it has more than {MAX_PARTS:,} parts")
+        """Raise InvalidError where the blob is too large, or the sizes of the parts do not add up."""
+        if self.size > MAX_SIZE:
+            raise InvalidError("no blob is that large")
         if sum(part.size for part in self.parts) != self.size:
             raise InvalidError("the sizes of its parts do not add up")
 
 
-def _begun(data: bytes, digest: Digest) -> int:
-    """Give the size that the first bytes of a recipe tell."""
+def _begun(data: bytes, digest: Digest) -> tuple[int, int]:
+    """Give where the first fields of a recipe end, and the size that they tell."""
     begin = _BEGIN.match(data)
     if begin is None or begin[1] != str(digest).encode():
         raise _broken(digest, "it does not begin as one of this blob does")
-    return int(begin[2])
+    return begin.end(), int(begin[2])
 
 
-def _range(found: dict[str, object]) -> Range:
-    digest, offset, size = found["digest"], found["offset"], found["size"]
-    if not isinstance(digest, str) or type(offset) is not int or type(size) is not int or len(found) != 3:  # noqa: PLR2004
-        raise InvalidError("a part is not a digest, an offset and a size")
-    if not (0 <= offset <= MAX_SIZE and 0 < size <= MAX_SIZE):
-        raise InvalidError("a part lies outside any blob")
-    return Range(Digest.parse(digest), offset, size)
+def _ranges(data: bytes, at: int) -> Iterator[Range]:
+    """Read the parts of a recipe, from where its first fields end; InvalidError for what is none, or one too many."""
+    if not data.startswith(_PARTS, at):
+        raise InvalidError("it has no parts")
+    at += len(_PARTS)
+    digests: dict[bytes, Digest] = {}  # of few blobs, most of them
+    for _ in range(MAX_PARTS):
+        part = _PART.match(data, at)
+        if part is None:
+            raise InvalidError(f"byte {at} begins no digest, offset and size")
+        offset, size, at = int(part[2]), int(part[3]), part.end()
+        if offset > MAX_SIZE or not 0 < size <= MAX_SIZE:
+            raise InvalidError("a part lies outside any blob")
+        if part[1] not in digests:
+            digests[part[1]] = Digest.parse(part[1].decode())
+        yield Range(digests[part[1]], offset, size)
+        if part[4] != b", ":
+            if at != len(data):
+                raise InvalidError("it goes on after its end")
+            return
+    raise InvalidError(f"it has more than {MAX_PARTS:,} parts")
 
 
 def merged(parts: Iterable[Range]) -> Iterator[Range]:
@@ -158,6 +172,8 @@ class Layout:
 
     def is_there(self) -> bool:
         """Whether the objects that have its bytes are there and long enough; nothing of them is read."""
+        if self.is_whole:  # it was looked up just now
+            return True
         ends: dict[str, int] = {}
         for part in self.parts:
             ends[part.key] = max(ends.get(part.key, 0), part.offset + part.size)
@@ -205,7 +221,7 @@ def size_of(bucket: Bucket, digest: Digest) -> int | None:
     if bucket.size(recipe_key(digest)) is None:
         return None
     head = b"".join(map(bytes, bucket.read(recipe_key(digest), 0, _HEAD)))
-    return _begun(head, digest)
+    return _begun(head, digest)[1]
 
 
 def layout_of(bucket: Bucket, digest: Digest) -> Layout:

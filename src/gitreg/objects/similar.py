@@ -8,7 +8,7 @@ short prefix finds all blobs that have it, in any store, without an index that s
 from __future__ import annotations
 
 from collections import Counter
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from gitreg.objects.chunks import Chunk, ChunkList
 
 FEATURES = 8
-LISTED = 64  # blobs looked at of one feature
+LISTED = 1000  # blobs looked at of one feature: what a cloud lists in one request
 CANDIDATES = 4  # whose chunk lists are read
+_TRIED = 16  # of which some may be broken or gone
 _FEATURE_BYTES = 16
 
 
@@ -58,18 +59,30 @@ def match(bucket: Bucket, chunks: ChunkList) -> list[Match]:
 
 
 def candidates(bucket: Bucket, chunks: ChunkList) -> Iterator[Layout]:
-    """Give the blobs that share most features with a new one; what is broken or gone is left out."""
-    counted: Counter[str] = Counter()
-    for feature in features(chunks):
+    """Give the blobs that share most features with a new one, of several the newest; what is broken is left out."""
+    found = (_candidate(bucket, name) for name in _most_alike(bucket, features(chunks)))
+    return islice((layout for layout in found if layout is not None), CANDIDATES)
+
+
+def _most_alike(bucket: Bucket, wanted: Iterable[str]) -> list[str]:
+    """Name the blobs that have most of these features, in hex."""
+    shared: Counter[str] = Counter()
+    noted: dict[str, float] = {}
+    for feature in wanted:
         prefix = f"similar/{feature}/"
-        counted.update(found.key.removeprefix(prefix) for found in islice(bucket.list(prefix), LISTED))
-    for name, _ in counted.most_common(CANDIDATES):
-        try:
-            layout = layout_of(bucket, Digest(name))
-            if layout.is_there() and layout.chunks is not None:
-                yield layout
-        except (InvalidError, NotFoundError, IntegrityError):  # removed since, or for `gitreg fsck` to tell
-            continue
+        for found in islice(bucket.list(prefix), LISTED):
+            name = found.key.removeprefix(prefix)
+            shared[name] += 1
+            noted[name] = found.modified
+    return nlargest(_TRIED, shared, key=lambda name: (shared[name], noted[name]))
+
+
+def _candidate(bucket: Bucket, name: str) -> Layout | None:
+    try:
+        layout = layout_of(bucket, Digest(name))
+        return layout if layout.is_there() and layout.chunks is not None else None
+    except (InvalidError, NotFoundError, IntegrityError):  # removed since, or for `gitreg fsck` to tell
+        return None
 
 
 def _index(layouts: Iterable[Layout], wanted: set[bytes]) -> Mapping[bytes, tuple[Layout, int]]:

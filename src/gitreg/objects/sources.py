@@ -26,10 +26,11 @@ MAX_FILES = 5_000  # of one version; its manifest, at most 1 MiB, holds about as
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file on this machine and its name in the version, a relative POSIX path."""
+    """A file on this machine, its name in the version, a relative POSIX path, and its format, where somebody looked."""
 
     path: str
     file: Path
+    format: str | None = None
 
 
 def collect(paths: Sequence[Path], *, follow_symlinks: bool = False) -> list[Source]:

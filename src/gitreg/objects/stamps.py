@@ -2,17 +2,20 @@
 
 For each blob a small file `used/<ab>/<64 hex>`: its modification time is the last use, its lines are stamps of files
 whose every byte was verified. A stamp holds until the machine starts again, or until anything touches the file: what
-is written to sets its times, and what a power cut spoils is read after a restart.
+is written to sets its times (`settling`), and what a power cut spoils is read after a restart. A small file has none:
+to read it takes less time than to write down that it was.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from gitreg.objects.settling import TICK, is_seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
 
 FOLDER = "used"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KEPT = 32  # stamps of one blob
 _LIMIT = 64 * 1024  # bytes of one file of stamps
-# A kernel's clock for files stands still for up to 10 ms; what changes twice within that shows one time.
-_TICK = 0.02
+WORTH = 64 << 10  # bytes of a file that is worth a stamp
 
 
 class Stamps:
@@ -36,56 +39,55 @@ class Stamps:
 
     def path_of(self, digest: Digest) -> Path:
         """Name the file of a blob's stamps."""
-        return self.folder / digest.hex[:2] / digest.hex
+        return Path(f"{self.folder}/{digest.hex[:2]}/{digest.hex}")
 
     def touch(self, digest: Digest) -> None:
         """Note that a blob is used now; in a cache that may only be read nobody notes it."""
-        path = self.path_of(digest)
-        with suppress(OSError):
-            try:
-                os.utime(path)
-            except FileNotFoundError:
+        if not self.renew(digest):
+            with suppress(OSError):
+                path = self.path_of(digest)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
 
-    def used(self, digest: Digest) -> float:
-        """Tell when a blob was last used, in seconds since 1970; 0 where nobody noted it."""
-        with suppress(OSError):
-            return self.path_of(digest).lstat().st_mtime
-        return 0.0
+    def renew(self, digest: Digest) -> bool:
+        """Note that a blob is used now, where an earlier use was noted; one that was never used is as old as it is."""
+        try:
+            os.utime(f"{self.folder}/{digest.hex[:2]}/{digest.hex}")
+        except OSError:
+            return False
+        return True
 
     def is_verified(self, digest: Digest, found: os.stat_result) -> bool:
         """Whether a file, as it is found now, is known to hold a blob's bytes."""
-        stamp = _stamp(found)
+        stamp = _stamp(found) if found.st_size >= WORTH else None
         return stamp is not None and stamp in self._read(digest)
 
     def note(self, verified: Iterable[tuple[Digest, Path | int, os.stat_result]]) -> None:
         """Stamp files that were verified, each as it was found then, where they are still that.
 
-        A file is a path or an open descriptor. Waits for up to a fiftieth of a second, until each change of theirs
-        would show. What cannot be noted is read again another time.
+        A file is a path or an open descriptor, and one of which every change since shows in its times: it was settled
+        before it was read, or nobody else had a name for it. Waits for up to a fiftieth of a second, until the last
+        change shows. What cannot be noted is read again another time.
         """
-        rows = [row for row in verified if _stamp(row[2]) is not None]
+        rows = [row for row in verified if row[2].st_size >= WORTH and _stamp(row[2]) is not None]
         if not rows:
             return
         newest = max(found.st_ctime for _, _, found in rows)
-        time.sleep(min(max(0.0, newest + _TICK - time.time()), _TICK))
-        by_digest: dict[Digest, list[str]] = {}
+        time.sleep(min(max(0.0, newest + TICK - time.time()), TICK))
+        by_digest: dict[Digest, dict[str, None]] = {}
         for digest, file, found in rows:
-            with suppress(OSError):
-                now = os.fstat(file) if isinstance(file, int) else file.lstat()
+            with suppress(OSError), _opened(file) as opened:
+                now = os.fstat(opened)
                 stamp = _stamp(now)
-                if stamp is not None and stamp == _stamp(found) and time.time() - now.st_ctime >= _TICK:
-                    by_digest.setdefault(digest, []).append(stamp)
+                if stamp == _stamp(found) and stamp and time.time() - now.st_ctime >= TICK and is_seen(opened):
+                    by_digest.setdefault(digest, {})[stamp] = None
         for digest, stamps in by_digest.items():
             with suppress(OSError):
-                self._write(digest, stamps)
+                self._write(digest, list(stamps))
 
     def _read(self, digest: Digest) -> list[str]:
-        with suppress(OSError, UnicodeDecodeError):
-            opened = os.open(self.path_of(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(opened, "rb", buffering=0) as file:
-                return (file.read(_LIMIT) or b"").decode("ascii").splitlines()
+        with suppress(OSError, UnicodeDecodeError), _opened(self.path_of(digest)) as opened:
+            return os.read(opened, _LIMIT).decode("ascii").splitlines()
         return []
 
     def _write(self, digest: Digest, stamps: list[str]) -> None:
@@ -107,6 +109,15 @@ class Stamps:
                 for entry in os.scandir(folder.path):
                     with suppress(FileNotFoundError):
                         yield entry.name, entry.stat(follow_symlinks=False).st_mtime
+
+
+@contextmanager
+def _opened(file: Path | int) -> Iterator[int]:
+    opened = os.dup(file) if isinstance(file, int) else os.open(file, _OPEN)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
 
 
 def _stamp(found: os.stat_result) -> str | None:

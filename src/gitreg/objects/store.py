@@ -39,11 +39,16 @@ class Store:
         """
         return recipes.size_of(self.bucket, digest)
 
-    def has(self, digest: Digest, size: int) -> bool:
-        """Whether a blob is there already, with that size: False also where there is no store yet."""
+    def renewed(self, digest: Digest, size: int) -> bool:
+        """Whether a blob is there with all that it is made of; if so, gc takes it for new from now on.
+
+        False also where there is no store yet.
+        """
+        from gitreg.objects.renewal import renewed
+
         try:
-            return self.size_of(digest) == size
-        except (NotFoundError, IntegrityError):  # a broken recipe is written again
+            return renewed(self.bucket, digest, size)
+        except NotFoundError:
             return False
 
     def layout(self, digest: Digest) -> Layout:

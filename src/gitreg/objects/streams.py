@@ -149,7 +149,8 @@ def damaged(where: Path | str, expected: Digest, found: Digest) -> IntegrityErro
     """Describe stored bytes that are not what their name says."""
     return IntegrityError(
         f"the stored blob {expected} is damaged: expected {expected}, found {found} in {str(where)!r}",
-        hint="restore it from a copy of the store, or register the same file again after removing the damaged one",
+        hint="gitreg fsck --deep --repair brings it back from a mirror, the trash or a machine's cache; without one,"
+        " remove the damaged object and register the same file again",
     )
 
 

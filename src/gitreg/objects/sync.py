@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitreg.objects.bucket import Bucket, Found
 
 # In the order in which a store is written, so that nothing visible points at what is not there.
-KINDS = ("blobs/", "chunks/", "recipes/", "similar/")
+KINDS = ("registries/", "blobs/", "chunks/", "recipes/", "similar/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gitreg.objects.faults import reading
+from gitreg.objects.settling import settle
 from gitreg.objects.streams import SteadyFile
 from gitreg.records import dataclass
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from gitreg.objects.sources import Source
     from gitreg.objects.store import Store
 
-WORKERS = 2  # hashing leaves the interpreter's lock, so two files keep two processors busy
+LARGE = 8 << 20  # bytes
+AT_ONCE = 2  # large files: hashing leaves the interpreter's lock, so two keep two processors busy
+FAR = 8  # files on their way to a store that answers late
 
 
 class Progress(Protocol):
@@ -53,7 +57,7 @@ class _Stopped(Exception):  # noqa: N818 - never leaves this module
 def store_sources(
     store: Store, sources: Sequence[Source], progress: Progress | None = None, digests: Digests | None = None
 ) -> tuple[StoredFile, ...]:
-    """Store files, two at a time, and return them in the order given.
+    """Store files, a few at a time, and return them in the order given.
 
     A file whose digest is known from earlier, as `digests` tells, is neither read nor sent where the store has it. The
     first failure stops the others; what is complete by then stays in the store, so that the next attempt goes on there.
@@ -69,9 +73,9 @@ def _send_all(
     store: Store, sources: Sequence[Source], progress: Progress | None, digests: Digests | None
 ) -> tuple[StoredFile, ...]:
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-    from threading import Event, Lock
+    from threading import BoundedSemaphore, Event, Lock
 
-    stop, lock = Event(), Lock()
+    stop, lock, room = Event(), Lock(), BoundedSemaphore(AT_ONCE)
 
     def tell(path: str, moved: int) -> None:
         if stop.is_set():
@@ -80,13 +84,22 @@ def _send_all(
             with lock:
                 progress(path, moved)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        futures = [pool.submit(_send, store, source, digests, _told(tell, source.path)) for source in sources]
+    def send(source: Source) -> StoredFile:
+        with room if _size(source) > LARGE else nullcontext():
+            return _send(store, source, digests, _told(tell, source.path))
+
+    with ThreadPoolExecutor(_workers(store)) as pool:
+        futures = [pool.submit(send, source) for source in sources]
         try:
             return _results(futures, wait(futures, return_when=FIRST_EXCEPTION).done)
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+
+
+def _workers(store: Store) -> int:
+    """Choose how many files are on their way at once: a disk is busy with few, a network is waited for."""
+    return AT_ONCE if store.bucket.path_of("blobs") is not None else FAR
 
 
 def _results(futures: Sequence[Future[StoredFile]], done: set[Future[StoredFile]]) -> tuple[StoredFile, ...]:
@@ -109,16 +122,16 @@ def _send(store: Store, source: Source, digests: Digests | None, moved: Callable
     from gitreg.scan import detect_file
 
     with SteadyFile(source.file) as file:
-        format_ = detect_file(file, source.path)
+        format_ = source.format or detect_file(file, source.path)
         file.seek(0)
         found = os.fstat(file.fileno())
         known = digests.find(found) if digests else None
         # Asked of every store that is written to: one that lacks the blob gets it.
-        if known is not None and store.has(known, found.st_size):
+        if known is not None and store.renewed(known, found.st_size):
             if moved is not None:
                 moved(found.st_size)
             return StoredFile(source.path, known, found.st_size, format_)
-        settled = digests.settled(found) if digests else False
+        settled = settle(file.fileno(), found) if digests else False
         blob = store.put_open(file, moved=moved)
         if digests and settled and os.fstat(file.fileno()).st_ctime_ns == found.st_ctime_ns:
             digests.note(found, blob.digest)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from itertools import pairwise
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from gitreg.digest import Digest
@@ -22,10 +24,15 @@ if TYPE_CHECKING:
 
 LOCK_FILE = "models.lock"
 FORMAT = "gitreg/lock/v1"
-MAX_BYTES = 64 << 20
+MAX_BYTES = 16 << 20  # a hundred thousand files
 MAX_MODELS = 10_000
 MAX_FILES = 10_000  # of one model, as in a manifest
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+# As the manifest's schema has it, and what is no text in UTF-8.
+MAX_PATH = 1024  # characters
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# A file has three values in a hundred bytes and more. What has many in few would fill the memory as it is parsed.
+_FEW, _APART = 1000, 20
 _SHOWN = 10
 
 
@@ -67,6 +74,8 @@ class Lock:
         """Read a lock file; InvalidError for anything else."""
         if len(data) > MAX_BYTES:
             raise InvalidError(f"{path} has more than {MAX_BYTES:,} bytes")
+        if sum(map(data.count, (b",", b"[", b"{"))) > _FEW + len(data) // _APART:
+            raise _broken(path, "it has more values than fit in a lock file of its size")
         try:
             found = json.loads(data.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_no_number)
             _check_format(found)
@@ -117,30 +126,58 @@ def lock_models(snapshot: Snapshot, named: str, selectors: Sequence[str], path: 
 
     `named` is the registry's path or URL.
     """
-    folder, check = how.folder, how.check
-    old = read_lock(path) if path.exists() or not selectors else Lock(registry="", models={})
+    from gitreg.objects.faults import reading
+    from gitreg.objects.locks import locked_folder
+
     wanted = {str(Selector.parse(text).model): text for text in selectors}
-    if folder is not None and len(wanted) != 1:
+    if how.folder is not None and len(wanted) != 1:
         raise InvalidError("--folder is for one model", hint="name one MODEL@VERSION with it")
+    with reading(path.parent), locked_folder(path.parent):
+        old = read_lock(path) if path.exists() or not selectors else Lock(registry="", models={})
+        models = _locked_anew(snapshot, old, list(wanted.values()), how.folder)
+        lock = Lock(registry=named, models=models)
+        changed = tuple(name for name in models if models[name] != old.models.get(name))
+        if how.check and changed:
+            problems = [f"{name} is now {models[name].version}{_was(old.models.get(name))}" for name in changed]
+            raise ConflictError(
+                f"{path} is out of date",
+                hint="`gitreg lock` brings it up to date",
+                problems=[Problem(text) for text in problems],
+            )
+        if not how.check and (changed or lock != old):
+            _check_apart(models.values())
+            _write(path, Lock.parse(lock.to_bytes()).to_bytes())
+    return Locked(file=path, models=tuple(models[name] for name in sorted(models, key=str)), changed=changed)
+
+
+def _locked_anew(
+    snapshot: Snapshot, old: Lock, wanted: Sequence[str], folder: str | None
+) -> dict[ModelName, LockedModel]:
+    """Look up what selectors mean now, those of a lock where there are none, and put it in the place of what was."""
     models = dict(old.models)
-    for text in wanted.values() if wanted else [each.selector for each in old.models.values()]:
+    for text in wanted or [each.selector for each in old.models.values()]:
         new = _resolve(snapshot, text)
         before = old.models.get(new.model)
         place = folder if folder is not None else before.folder if before else f"models/{new.model}"
         new = replace(new, folder=place)
         # A commit that changed nothing here is no news: the older one stays, and so does the file.
         models[new.model] = before if before and replace(new, commit=before.commit) == before else new
-    changed = tuple(name for name in models if models[name] != old.models.get(name))
-    lock = Lock(registry=named, models=models)
-    if check and changed:
-        raise ConflictError(
-            f"{path} is out of date",
-            hint="`gitreg lock` brings it up to date",
-            problems=[Problem(f"{name} is now {models[name].version}{_was(old.models.get(name))}") for name in changed],
-        )
-    if not check and (changed or lock != old):
-        _write(path, Lock.parse(lock.to_bytes()).to_bytes())
-    return Locked(file=path, models=tuple(models[name] for name in sorted(models, key=str)), changed=changed)
+    return models
+
+
+def _folders(model: LockedModel) -> tuple[str, ...]:
+    return PurePosixPath(model.folder).parts
+
+
+def _check_apart(models: Iterable[LockedModel]) -> None:
+    """Refuse folders that lie in each other: the files of one model would be in the way of the other."""
+    # In order, the first path below one comes right after it.
+    for one, other in pairwise(sorted(models, key=_folders)):
+        if _folders(other)[: len(_folders(one))] == _folders(one):
+            raise InvalidError(
+                f"the folder {other.folder!r} of {other.model} lies in {one.folder!r}, that of {one.model}",
+                hint="a folder belongs to one model alone; name another: gitreg lock MODEL@VERSION --folder FOLDER",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +209,7 @@ def pull_locked(  # noqa: PLR0913 - what, where to and how
     """
     from gitreg.objects import Cache, pull
     from gitreg.objects.checking import others_in
+    from gitreg.objects.destination import check_way
 
     lock = read_lock(path)
     chosen = [_chosen(lock, path, name) for name in names] or list(lock.models.values())
@@ -181,6 +219,8 @@ def pull_locked(  # noqa: PLR0913 - what, where to and how
     pulled = []
     for each in chosen:
         folder = to if to is not None else path.parent / each.folder
+        within = path.parent if to is None else None  # what a project names leads nowhere but into itself
+        check_way(folder, within)
         others = others_in(folder, (file.path for file in each.files))
         if others:
             shown = [Problem(f"{name!r} is not a file of {each.model}@{each.version}") for name in others[:_SHOWN]]
@@ -197,6 +237,7 @@ def pull_locked(  # noqa: PLR0913 - what, where to and how
             link=link,
             force=force,
             progress=progress,
+            within=within,
         )
         size = sum(file.size for file in each.files)
         pulled.append(
@@ -305,8 +346,6 @@ def _models(found: dict[str, Any]) -> dict[ModelName, LockedModel]:
 
 
 def _model(name: ModelName, data: dict[str, Any]) -> LockedModel:
-    from gitreg.objects.destination import parts_of
-
     if set(data) != {"version", "selector", "commit", "manifest_digest", "folder", "files"}:
         raise InvalidError(f"{name}: its fields are not those of a lock file")
     if not data["files"] or len(data["files"]) > MAX_FILES:
@@ -317,7 +356,7 @@ def _model(name: ModelName, data: dict[str, Any]) -> LockedModel:
         raise InvalidError(f"{name}: {data['commit'][:80]!r} is not a commit")
     folder = _text(data["folder"])
     if folder != ".":
-        parts_of(folder)
+        _check_path(folder)
     return LockedModel(
         model=name,
         version=Version(_text(data["version"])),
@@ -330,13 +369,20 @@ def _model(name: ModelName, data: dict[str, Any]) -> LockedModel:
 
 
 def _file(path: str, data: dict[str, Any]) -> LockedFile:
-    from gitreg.objects.destination import parts_of
-
-    parts_of(path)
+    _check_path(path)
     size = data["size"]
     if set(data) != {"digest", "size"} or type(size) is not int or size < 0:
         raise InvalidError(f"{path[:80]!r}: want its digest and its size")
     return LockedFile(path=path, digest=Digest.parse(_text(data["digest"])), size=size)
+
+
+def _check_path(path: str) -> None:
+    """Refuse what a manifest could not say either: control characters, ends of space, and what is too long or deep."""
+    from gitreg.objects.destination import parts_of
+
+    if len(path) > MAX_PATH or _UNPRINTABLE.search(path) or path.strip(" ") != path:
+        raise InvalidError(f"{path[:80]!r} is not a path that a file of a version may have")
+    parts_of(path)
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,7 @@ from gitreg.errors import ConflictError, InvalidError
 from gitreg.layout import MODELS, model_path, version_path
 from gitreg.manifest import Lifecycle, Manifest, Model, Tombstone
 from gitreg.names import ModelName, Version
-from gitreg.records import dataclass, field
+from gitreg.records import dataclass, field, replace
 from gitreg.writer import Plan
 
 if TYPE_CHECKING:
@@ -115,17 +115,16 @@ def _parent_parts(text: str) -> tuple[str, str, str]:
     return model, version, relation if colon else DEFAULT_RELATION
 
 
-def claimed(request: RegisterRequest) -> tuple[StoredFile, ...]:
-    """Describe the files of a request without reading them: their digests are placeholders.
+def claimed(request: RegisterRequest, inspected: Inspected | None) -> tuple[StoredFile, ...]:
+    """Describe the files of a request without hashing them: their digests are placeholders.
 
     What is wrong with a manifest so shows before 90 MB are uploaded for it.
     """
     from gitreg.objects import StoredFile
-    from gitreg.scan import detect
 
     return tuple(
-        StoredFile(source.path, Digest.of(source.path.encode()), source.file.stat().st_size, detect(source.file))
-        for source in _sources(request)
+        StoredFile(source.path, Digest.of(source.path.encode()), source.file.stat().st_size, str(source.format))
+        for source in _sources(request, inspected)
     )
 
 
@@ -134,40 +133,38 @@ def looked_into(
 ) -> Inspected | None:
     """Inspect the files of a request; InvalidError where one is damaged, or would run code that nobody allowed."""
     from gitreg.registry.inspected import inspect
-    from gitreg.scan import detect
 
-    sources = _sources(request)
-    files = [(each.path, each.file, detect(each.file)) for each in sources]
+    files = [(each.path, each.file) for each in _sources(request)]
     return inspect(files, allowed, inspector) if files else None
 
 
-def upload(store: Store, request: RegisterRequest) -> tuple[StoredFile, ...]:
+def upload(store: Store, request: RegisterRequest, inspected: Inspected | None) -> tuple[StoredFile, ...]:
     """Put the files of a request into the object store."""
     from gitreg.objects import store_sources
 
-    return store_sources(store, _sources(request), request.progress, _digests()) if request.paths else ()
+    return store_sources(store, _sources(request, inspected), request.progress, _digests()) if request.paths else ()
 
 
-def hashed(request: RegisterRequest) -> tuple[StoredFile, ...]:
+def hashed(request: RegisterRequest, inspected: Inspected | None) -> tuple[StoredFile, ...]:
     """Describe the files of a request without storing them, for a dry run."""
     from gitreg.objects import Blob, StoredFile, hash_file
-    from gitreg.scan import detect
 
     rows = []
     digests = _digests()
-    for source in _sources(request):
-        format_ = detect(source.file)
+    for source in _sources(request, inspected):
         found = source.file.stat()
         known = digests.find(found) if digests else None
         blob = Blob(known, found.st_size) if known else hash_file(source.file)
-        rows.append(StoredFile(source.path, blob.digest, blob.size, format_))
+        rows.append(StoredFile(source.path, blob.digest, blob.size, str(source.format)))
     return tuple(rows)
 
 
-def _sources(request: RegisterRequest) -> list[Source]:
+def _sources(request: RegisterRequest, inspected: Inspected | None = None) -> list[Source]:
+    """List the files of a request, with their formats where they were inspected: here nothing is parsed."""
     from gitreg.objects import collect
 
-    return collect(request.paths, follow_symlinks=request.follow_symlinks) if request.paths else []
+    found = collect(request.paths, follow_symlinks=request.follow_symlinks) if request.paths else []
+    return [replace(each, format=inspected.format(each.path)) for each in found] if inspected else found
 
 
 def _digests() -> Digests | None:
