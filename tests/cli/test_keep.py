@@ -84,6 +84,21 @@ def test_a_bundle_goes_out_and_comes_in(gitreg: Callable[..., Result], own_regis
     assert gitreg("--registry", tmp_path / "far.git", "versions", "risk/fraud").code == 0
     assert gitreg("unbundle", out, tmp_path / "far.git", "--expect", "sha256:" + "0" * 64).code == 6
     assert gitreg("bundle", "risk/fraud", "-o", out).code == 4
+    assert f"store:  file:{tmp_path / 'store'}" in done.out
+
+
+def test_a_second_bundle_is_told_by_the_file_of_the_first(
+    gitreg: Callable[..., Result], own_registry: Path, weights: Path, tmp_path: Path
+) -> None:
+    gitreg("bundle", "risk/fraud", "-o", tmp_path / "first")
+    done = gitreg("bundle", "-o", tmp_path / "second", "--since", tmp_path / "first")
+    assert (done.code, "nothing happened since" in done.err) == (2, True)
+    gitreg("unbundle", tmp_path / "first", tmp_path / "far" / "far.git")
+    gitreg("register", "risk/other", weights, "--version", "1.0.0", "--license", "MIT")
+    done = gitreg("bundle", "risk/fraud", "-o", tmp_path / "second", "--since", tmp_path / "first")
+    assert "left out: 1 blobs, which came before" in done.out
+    done = gitreg("unbundle", tmp_path / "second", tmp_path / "far" / "far.git")
+    assert "no weights: of 1 versions, which no bundle brought" in done.out
 
 
 def test_a_folder_is_signed(gitreg: Callable[..., Result], tmp_path: Path, weights: Path) -> None:

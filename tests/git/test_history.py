@@ -110,3 +110,14 @@ def test_a_ref_or_an_option_is_no_commit(repository: Repository) -> None:
 def test_a_commit_that_does_not_exist_is_told(repository: Repository) -> None:
     with pytest.raises(GitregError, match="git rev-list failed"):
         list(history.first_parents(repository, "1" * 40))
+
+
+def test_what_is_below_a_tip_is_found_whatever_the_dates_say(repository: Repository) -> None:
+    oids = _chain(repository, 12)
+    stray = commit(repository, oids[3], {"stray": b"1"})
+    tip = commit(repository, oids[-1], {"late": b"1"}, who=replace(ALICE, time=1))
+    unknown = "1" * len(tip)
+    assert history.not_below(repository, [*oids, tip], [tip]) == set()
+    assert history.not_below(repository, [oids[5], stray, unknown], [tip, oids[2]]) == {stray, unknown}
+    assert history.not_below(repository, [oids[5][:7]], [tip]) == {oids[5][:7]}
+    assert history.not_below(repository, [], [tip]) == set()

@@ -196,3 +196,30 @@ def test_packed_refs_are_read_too(repository: Repository) -> None:
     assert refs.resolve(repository, MAIN) == tip
     advance(repository, {"a": b"2"})
     assert refs.resolve(repository, MAIN) != tip
+
+
+def test_prepared_refs_move_at_the_end_of_the_block_and_nobody_else_moves_them_before(repository: Repository) -> None:
+    old = advance(repository, {"a": b"1"})
+    new = commit(repository, old, {"a": b"2"})
+    with refs.prepared(repository, [RefEdit(MAIN, new, old)]):
+        with pytest.raises(UnavailableError, match="a ref is locked"):
+            refs.update(repository, MAIN, old, old)
+        assert refs.resolve(repository, MAIN) == old
+    assert refs.resolve(repository, MAIN) == new
+
+
+def test_prepared_refs_stay_where_the_block_fails(repository: Repository) -> None:
+    old = advance(repository, {"a": b"1"})
+    new = commit(repository, old, {"a": b"2"})
+    with pytest.raises(InvalidError, match="no"), refs.prepared(repository, [RefEdit(MAIN, new, old)]):
+        raise InvalidError("no")
+    refs.update(repository, MAIN, new, old)
+
+
+def test_the_block_is_not_begun_where_a_ref_has_moved(repository: Repository) -> None:
+    old = advance(repository, {"a": b"1"})
+    new = advance(repository, {"a": b"2"})
+    begun = []
+    with pytest.raises(ConflictError, match="moved meanwhile"), refs.prepared(repository, [RefEdit(MAIN, new, old)]):
+        begun.append(new)
+    assert begun == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pytest
 
 from gitreg.digest import Digest
 from gitreg.objects import LocalStore
-from tests.registries import bare, forge, opened, place, reading, registry, request, template
+from tests.registries import bare, forge, git, opened, place, reading, registry, request, template
 
 if TYPE_CHECKING:
     from gitreg.registry import Registry
@@ -67,6 +68,17 @@ class Shelf:
 def shelf(forge: Forge) -> Shelf:
     """Give the store of the bare registry."""
     return Shelf(forge.folder / "store")
+
+
+def change_settings(forge: Forge, old: str, new: str) -> None:
+    """Change the text of registry.yaml, as root would."""
+    work = forge.folder / "settings"
+    git(forge.folder, "clone", "--quiet", str(forge.bare), str(work))
+    settings = work / "registry.yaml"
+    settings.write_text(settings.read_text().replace(old, new))
+    git(work, "commit", "--quiet", "--all", "--message", "Change the settings")
+    git(work, "push", "--quiet", "origin", "HEAD:main", env={"GL_USER": "root"})
+    shutil.rmtree(work)
 
 
 def register(registry: Registry, data: bytes, version: str, model: str = "risk/other") -> Digest:

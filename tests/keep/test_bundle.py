@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import subprocess
 import tarfile
@@ -14,14 +16,15 @@ from gitreg.digest import Digest
 from gitreg.errors import ConflictError, GitregError, IntegrityError, InvalidError, NotFoundError
 from gitreg.gate_hooks.audit.proof import verify
 from gitreg.git import Repository
-from gitreg.registry import open_registry
+from gitreg.objects.mirrors import Stores
+from gitreg.objects.sync import sync
+from gitreg.registry import carrying, open_registry
 from gitreg.registry.carrying import unbundle
-from tests.keep.conftest import register
+from tests.keep.conftest import Shelf, change_settings, register
 from tests.registries import git, request
 
 if TYPE_CHECKING:
     from gitreg.registry import Registry
-    from tests.keep.conftest import Shelf
     from tests.registries import Forge
 
 
@@ -40,7 +43,7 @@ def test_a_bundle_becomes_a_registry_with_the_same_history_and_weights(
         assert all(finding.fine for finding in far.doctor())
         [checked] = far.fsck(deep=True)
     # The weights of the other model were not asked for.
-    assert [damage.needed_by for damage in checked.damage] == [("risk/other@1.0.0 (weights.json)",)]
+    assert (checked.is_sound, checked.elsewhere) == (True, 1)
 
 
 def test_a_later_bundle_brings_a_registry_forward(bare: Registry, forge: Forge, tmp_path: Path) -> None:
@@ -151,6 +154,68 @@ def test_a_damaged_store_makes_no_bundle(bare: Registry, shelf: Shelf, tmp_path:
     with pytest.raises(IntegrityError):
         bare.bundle([], tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name or "bundle" in path.name] == []
+
+
+def test_a_sound_mirror_stands_in_for_a_damaged_store(
+    bare: Registry, forge: Forge, shelf: Shelf, tmp_path: Path
+) -> None:
+    mirror = Shelf(forge.folder / "mirror")
+    digest = register(bare, b"w" * 600_000, "1.0.0")
+    stores = Stores(shelf.store, (mirror.store,))
+    sync(shelf.store.bucket, mirror.store.bucket)
+    shelf.flip(digest, at=1_000_000)
+    written = carrying.bundle(bare.snapshot(), stores, ["risk/other"], tmp_path / "out")
+    unbundle(written.path, tmp_path / "far.git")
+    with open_registry(tmp_path / "far.git") as far:
+        assert far.fsck(deep=True)[0].is_sound
+    mirror.flip(digest)
+    with pytest.raises(IntegrityError, match=r"risk/other@1\.0\.0 \(weights\.json\): the stored blob"):
+        carrying.bundle(bare.snapshot(), stores, ["risk/other"], tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def _no_links(_source: object, path: Path) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+
+def test_a_medium_without_hard_links_takes_a_bundle(
+    bare: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", _no_links)
+    written = bare.bundle(["risk/fraud"], tmp_path / "out")
+    assert Digest.of(written.path.read_bytes()) == written.digest
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_came_meanwhile_is_not_overwritten(
+    bare: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    link = os.link
+
+    def late(source: Path, path: Path) -> None:
+        if path == tmp_path / "out":
+            path.write_text("mine")
+            if not links:
+                _no_links(source, path)
+        link(source, path)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(ConflictError, match="exists"):
+        bare.bundle(["risk/fraud"], tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_history_in_which_rules_changed_between_registrations_comes_in(
+    bare: Registry, forge: Forge, tmp_path: Path
+) -> None:
+    first = bare.bundle([], tmp_path / "first")
+    unbundle(first.path, tmp_path / "far.git")
+    register(bare, b"before", "1.0.0")
+    change_settings(forge, "required: [license]", "required: []")
+    register(bare, b"after", "1.1.0")
+    second = bare.bundle([], tmp_path / "second", since=str(first.path))
+    assert unbundle(second.path, tmp_path / "far.git").commit == forge.tip()
+    assert git(tmp_path / "far.git", "rev-parse", "main") == forge.tip()
 
 
 def test_a_file_that_is_there_is_not_overwritten(bare: Registry, tmp_path: Path) -> None:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
-from typing import TYPE_CHECKING
+import shutil
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from gitreg.cli.boundary import run
 from gitreg.digest import Digest
-from gitreg.keep.fsck import Checker, Source
-from gitreg.objects import Cache, LocalStore
+from gitreg.errors import UnavailableError
+from gitreg.keep.claims import claims_in
+from gitreg.keep.fsck import WORKERS, Checker
+from gitreg.keep.mend import Source
+from gitreg.keep.trash import TRASH, move
+from gitreg.objects import Cache, LocalStore, Store
 from gitreg.objects.recipes import Range, Recipe, blob_key, chunks_key, recipe_key
 from gitreg.reader.reachable import Need
 from tests.keep.conftest import register
+from tests.objects.faulty import FaultyStore, keep, keep_recipe
 from tests.registries import git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
     from gitreg.keep.fsck import Checked
     from gitreg.registry import Registry
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
 SIZE = 9 << 20
 
 
-def _check(store: LocalStore, *digests: Digest, deep: bool = True, sources: tuple[Source, ...] = ()) -> Checked:
+def _check(store: Store, *digests: Digest, deep: bool = True, sources: tuple[Source, ...] | None = None) -> Checked:
     """Check that blobs are there which one version needs."""
     needs = {digest.hex: (Need("a/b", "1.0.0", f"file-{at}", -1, "main"),) for at, digest in enumerate(digests)}
     return Checker(store.bucket, needs, lambda _: None).run(1, deep=deep, sources=sources)
@@ -146,6 +156,221 @@ def test_every_flip_anywhere_is_found_and_mended_from_a_mirror(
                 assert Digest.of(opened.read()) == digest
 
 
+# --- a store that fails ---------------------------------------------------------------------------------------------
+
+
+def _unreadable(store: FaultyStore, digest: Digest) -> None:
+    """Let the disk fail below a blob's file, until another takes its place."""
+    path = store.folder / blob_key(digest)
+    inode = path.stat().st_ino
+
+    def fault(key: str, _start: int, pieces: Iterator[ReadableBuffer]) -> Iterator[ReadableBuffer]:
+        if key == blob_key(digest) and path.stat().st_ino == inode:
+            raise UnavailableError(f"cannot read {key}: Input/output error")
+        yield from pieces
+
+    store.faulty.fault = fault
+
+
+def test_a_blob_that_cannot_be_read_hides_no_other_finding(tmp_path: Path) -> None:
+    store, mirror = FaultyStore(tmp_path / "store"), FaultyStore(tmp_path / "mirror")
+    first, second, third = (keep(store, data) for data in (b"0", b"1", b"2"))
+    for data in (b"0", b"1", b"2"):
+        keep(mirror, data)
+    _flip(store.folder / blob_key(second), 0)
+    _unreadable(store, first)
+    found = {each.digest: each for each in _check(store, first, second, third).damage}
+    assert {digest: each.kind for digest, each in found.items()} == {first: "unreadable", second: "damaged"}
+    assert found[first].message == f"cannot read {blob_key(first)}: Input/output error"
+    assert _check(store, first, second, third, sources=(Source("the mirror", mirror.open),)).is_sound
+    assert _check(store, first, second, third).damage == ()
+
+
+def test_an_unreadable_recipe_is_told(tmp_path: Path) -> None:
+    store = FaultyStore(tmp_path / "store")
+    base = keep(store, b"base")
+    whole = keep_recipe(store, b"baseba", [Range(base, 0, 4), Range(base, 0, 2)])
+
+    def get(key: str, *, limit: int) -> bytes:
+        raise UnavailableError(f"cannot read {key} ({limit})")
+
+    store.faulty.get = get  # type: ignore[attr-defined]
+    assert [each.kind for each in _check(store, whole, base, deep=False).damage] == ["unreadable"]
+
+
+def test_a_store_that_stops_answering_is_not_asked_for_every_blob(tmp_path: Path) -> None:
+    store = FaultyStore(tmp_path / "store")
+    digests = [keep(store, b"%d" % n) for n in range(8)]
+
+    def fault(_key: str, _start: int, _pieces: Iterator[ReadableBuffer]) -> NoReturn:
+        store.faulty.list = silent  # type: ignore[attr-defined]
+        raise UnavailableError("no route to host")
+
+    def silent(prefix: str) -> NoReturn:
+        raise UnavailableError(f"no route to host for {prefix}")
+
+    store.faulty.fault = fault
+    found = _check(store, *digests, sources=())
+    assert len(store.faulty.reads) <= WORKERS
+    assert {each.kind for each in found.damage} == {"unreadable"}
+    assert len(found.damage) == len(digests)
+    assert "the store did not answer any more: no route to host for blobs/" in found.damage[-1].message
+
+
+def test_a_repair_that_fails_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    store, mirror = FaultyStore(tmp_path / "store"), FaultyStore(tmp_path / "mirror")
+    digests = sorted(keep(mirror, b"%d" % n) for n in range(2))
+    real = LocalStore(store.folder).bucket.incoming
+    failures = [UnavailableError("no room left")]
+
+    def incoming() -> object:
+        if failures:
+            raise failures.pop()
+        return real()
+
+    store.faulty.incoming = incoming  # type: ignore[attr-defined]
+    first, second = _check(store, *digests, deep=False, sources=(Source("the mirror", mirror.open),)).damage
+    assert first.remedy.startswith("it could not be repaired: no room left; bring it back with --repair")
+    assert (first.is_repaired, second.is_repaired) == (False, True)
+
+
+def test_a_source_that_fails_in_the_middle_is_followed_by_the_next(tmp_path: Path) -> None:
+    class Dying(io.RawIOBase):
+        def readinto(self, _: WriteableBuffer) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    store, mirror = FaultyStore(tmp_path / "store"), FaultyStore(tmp_path / "mirror")
+    digest = keep(mirror, b"x")
+    sources = (Source("a dying disk", lambda _: Dying()), Source("the mirror", mirror.open))
+    [damage] = _check(store, digest, deep=False, sources=sources).damage
+    assert damage.repaired_from == "the mirror"
+
+
+def test_a_source_that_gives_more_than_was_registered_is_cut_off(tmp_path: Path) -> None:
+    store = FaultyStore(tmp_path / "store")
+    digest = Digest.of(b"12345")
+    given = []
+
+    class Endless(io.RawIOBase):
+        def readinto(self, buffer: WriteableBuffer) -> int:
+            given.append(len(memoryview(buffer)))
+            assert len(given) < 100, "it reads on and on"
+            return given[-1]
+
+    needs = {digest.hex: (Need("a/b", "1.0.0", "file", 5, "main"),)}
+    checked = Checker(store.bucket, needs, lambda _: None).run(
+        1, deep=False, sources=(Source("a hostile mirror", lambda _: Endless()),)
+    )
+    assert (len(given), checked.is_sound) == (1, False)
+
+
+def test_a_full_temporary_folder_is_told_and_a_folder_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, mirror = FaultyStore(tmp_path / "store"), FaultyStore(tmp_path / "mirror")
+    digest = keep(mirror, b"x")
+    source = Source("the mirror", mirror.open)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with monkeypatch.context() as patch:
+        patch.setattr(store.faulty, "incoming", lambda: None, raising=False)
+        [damage] = _check(store, digest, deep=False, sources=(source,)).damage
+        assert damage.remedy.startswith(f"it could not be repaired: cannot write in '{tmp_path / 'gone'}'")
+    assert _check(store, digest, deep=False, sources=(source,)).is_sound
+
+
+def test_a_deep_look_reads_every_byte_once(
+    tmp_path: Path, random_bytes: bytes, put: Callable[[LocalStore, bytes], Digest]
+) -> None:
+    store = FaultyStore(tmp_path / "store")
+    whole = put(LocalStore(tmp_path / "store"), random_bytes)
+    composed = put(LocalStore(tmp_path / "store"), b"inserted" + random_bytes)
+    assert (store.folder / recipe_key(composed)).exists()
+    assert _check(store, whole, composed).damage == ()
+    assert store.faulty.given == 2 * SIZE + len(b"inserted")
+
+
+def test_a_store_that_is_not_there_does_not_hide_what_is_wrong_in_the_other(
+    bare: Registry, shelf: Shelf, forge: Forge
+) -> None:
+    mirror = _with_mirror(bare, forge)
+    digest = register(bare, b"in both", "1.1.0")
+    shelf.flip(digest, 2)
+    shutil.rmtree(mirror)
+    first, second = bare.fsck(deep=True)
+    assert [each.kind for each in first.damage] == ["damaged"]
+    assert (second.is_sound, second.blobs) == (False, first.blobs)
+    assert second.problem is not None
+    assert "does not exist" in second.problem
+
+
+# --- where sound bytes are ------------------------------------------------------------------------------------------
+
+
+def _take(store: LocalStore, *keys: str) -> None:
+    """Move objects to the trash, as gc does."""
+    for key in keys:
+        move(store.bucket, key, TRASH + key)
+
+
+def test_a_recipe_comes_back_from_the_trash_with_all_that_it_is_made_of(
+    tmp_path: Path, random_bytes: bytes, put: Callable[[LocalStore, bytes], Digest]
+) -> None:
+    store = LocalStore(tmp_path / "store")
+    base = put(store, random_bytes)
+    composed = put(store, b"inserted" + random_bytes)
+    before = {path.relative_to(store.folder) for path in store.folder.rglob("*") if path.is_file()}
+    taken = [str(path) for path in before if path.parts[0] in {"blobs", "chunks", "recipes"}]
+    _take(store, *taken)
+    [damage] = _check(store, composed, deep=False, sources=()).damage
+    assert damage.repaired_from == "the store's trash"
+    assert _check(store, composed, base).damage == ()
+    assert {path.relative_to(store.folder) for path in store.folder.rglob("*") if path.is_file()} == before
+
+
+def test_what_gc_removes_for_good_meanwhile_is_not_told_to_be_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FaultyStore(tmp_path / "store")
+    digest = keep(store, b"x")
+    move(LocalStore(store.folder).bucket, blob_key(digest), TRASH + blob_key(digest))
+
+    def purged(_bucket: object, key: str, _to: str) -> None:
+        (store.folder / key).unlink()
+
+    monkeypatch.setattr("gitreg.keep.mend.move", purged)
+    assert not _check(store, digest, deep=False, sources=()).is_sound
+
+
+@pytest.mark.parametrize("kind", ["base", "recipe"])
+def test_what_is_damaged_in_the_trash_stays_there(
+    tmp_path: Path, random_bytes: bytes, put: Callable[[LocalStore, bytes], Digest], kind: str
+) -> None:
+    store, mirror = LocalStore(tmp_path / "store"), LocalStore(tmp_path / "mirror")
+    base = put(store, random_bytes)
+    composed = put(store, b"inserted" + random_bytes)
+    put(mirror, b"inserted" + random_bytes)
+    _take(store, blob_key(base), recipe_key(composed))
+    bad, at = (blob_key(base), SIZE // 2) if kind == "base" else (recipe_key(composed), 300)
+    _flip(store.folder / TRASH / bad, at)
+    assert not _check(store, composed, deep=False, sources=()).is_sound
+    assert not (store.folder / recipe_key(composed)).exists()
+    [damage] = _check(store, composed, sources=(Source("the mirror", mirror.open),)).damage
+    assert damage.repaired_from == "the mirror"
+    assert _check(store, composed).damage == ()
+
+
+def test_a_base_comes_back_from_the_trash_alone(
+    tmp_path: Path, random_bytes: bytes, put: Callable[[LocalStore, bytes], Digest]
+) -> None:
+    store = LocalStore(tmp_path / "store")
+    base = put(store, random_bytes)
+    composed = put(store, b"inserted" + random_bytes)
+    _take(store, blob_key(base))
+    assert _check(store, composed, base, deep=False, sources=()).is_sound
+    assert _check(store, composed, base).damage == ()
+    assert not (store.folder / blob_key(composed)).exists()
+
+
 def test_bytes_come_back_from_the_cache_of_this_machine(bare: Registry, shelf: Shelf, tmp_path: Path) -> None:
     digest = register(bare, b"pulled before", "1.0.0")
     bare.pull("risk/other@1.0.0", tmp_path / "pulled")
@@ -233,3 +458,22 @@ def test_gc_looks_after_the_mirrors_as_well(bare: Registry, shelf: Shelf, forge:
     orphan = LocalStore(mirror).put(io.BytesIO(b"orphan of the mirror")).digest
     first, second = bare.gc(dry_run=False, grace="0")
     assert (first.taken, [gone.digest for gone in second.taken]) == ((), [orphan])
+
+
+def test_a_mirror_that_was_away_gets_the_claims_with_the_weights(bare: Registry, shelf: Shelf, forge: Forge) -> None:
+    mirror = _with_mirror(bare, forge)
+    shutil.rmtree(mirror)
+    mirror.mkdir()
+    bare.sync_stores()
+    assert claims_in(LocalStore(mirror).bucket)
+    assert set(claims_in(LocalStore(mirror).bucket)) == set(claims_in(shelf.store.bucket))
+
+
+def test_a_store_that_is_away_is_shown_as_such(
+    bare: Registry, shelf: Shelf, forge: Forge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(_with_mirror(bare, forge))
+    assert run(["--registry", str(forge.bare), "fsck"]) == 6
+    told = capsys.readouterr().out.splitlines()
+    assert "is sound" in told[0]
+    assert "mirror was not checked: the object store" in told[-1]

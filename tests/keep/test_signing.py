@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import pytest
 from gitreg.digest import Digest
 from gitreg.errors import ConflictError, DeniedError, GitregError, IntegrityError, InvalidError, NotFoundError
 from gitreg.keep.signing import sign, signed_files, verify
-from gitreg.registry import carrying
-from tests.registries import git, request
+from gitreg.objects.mirrors import Stores
+from gitreg.objects.sync import sync
+from gitreg.registry import signatures
+from tests.keep.conftest import Shelf, change_settings
+from tests.registries import request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,7 +139,7 @@ def test_what_is_no_key_to_sign_with_is_told_so(keys: Path, name: str) -> None:
 
 
 def test_the_library_s_own_tool_verifies_what_gitreg_signs_and_the_other_way_round(keys: Path, model: Path) -> None:
-    signed = carrying.sign([model], keys / "a.pem")
+    signed = signatures.sign([model], keys / "a.pem")
     assert (signed.signature, signed.files) == (model / "model.sig", 3)
     tool = [sys.executable, "-m", "model_signing"]
     told = ["--signature", str(model / "model.sig")]
@@ -151,7 +155,7 @@ def test_the_library_s_own_tool_verifies_what_gitreg_signs_and_the_other_way_rou
 def test_a_signed_folder_is_registered_and_verified_without_its_weights(
     bare: Registry, forge: Forge, keys: Path, model: Path
 ) -> None:
-    carrying.sign([model], keys / "a.pem")
+    signatures.sign([model], keys / "a.pem")
     bare.register(request("risk/signed", "1.0.0", paths=(model,)))
     for path in (forge.folder / "store").rglob("*"):
         if path.name == DIGESTS["weights.bin"].hex:
@@ -162,22 +166,52 @@ def test_a_signed_folder_is_registered_and_verified_without_its_weights(
         bare.verify_signature("risk/fraud@1.0.0", [keys / "a.pub"])
 
 
-def _require(forge: Forge) -> None:
-    work = forge.folder / "policy"
-    git(forge.folder, "clone", "--quiet", str(forge.bare), str(work))
-    settings = work / "registry.yaml"
-    settings.write_text(settings.read_text() + "signatures: required\n")
-    git(work, "commit", "--quiet", "--all", "--message", "Ask for signatures")
-    git(work, "push", "--quiet", "origin", "HEAD:main", env={"GL_USER": "root"})
+class _Endless(io.RawIOBase):
+    """What a store gives out that does not stop where its blob ends."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - a buffer
+        self.given += len(buffer)
+        return len(buffer)
+
+
+def test_no_more_of_a_signature_is_read_than_its_manifest_says(
+    bare: Registry, keys: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signatures.sign([model], keys / "a.pem")
+    bare.register(request("risk/signed", "1.0.0", paths=(model,)))
+    endless = _Endless()
+    store = bare.store
+    monkeypatch.setattr(store, "open", lambda _: endless)
+    with pytest.raises(IntegrityError, match=r"the model\.sig of risk/signed@1\.0\.0: the blob .* has more than"):
+        signatures.verify_signature(bare.snapshot(), store, "risk/signed", [keys / "a.pub"])
+    assert endless.given == (model / "model.sig").stat().st_size + 1
+
+
+def test_a_mirror_stands_in_for_a_damaged_signature(bare: Registry, forge: Forge, keys: Path, model: Path) -> None:
+    signatures.sign([model], keys / "a.pem")
+    bare.register(request("risk/signed", "1.0.0", paths=(model,)))
+    primary, mirror = Shelf(forge.folder / "store"), Shelf(forge.folder / "mirror")
+    sync(primary.store.bucket, mirror.store.bucket)
+    primary.flip(Digest.of((model / "model.sig").read_bytes()))
+    stores = Stores(primary.store, (mirror.store,))
+    assert signatures.verify_signature(bare.snapshot(), stores, "risk/signed", [keys / "a.pub"]).files == len(FILES)
+    with pytest.raises(IntegrityError, match="is damaged"):
+        signatures.verify_signature(bare.snapshot(), primary.store, "risk/signed", [keys / "a.pub"])
 
 
 def test_the_gate_refuses_an_unsigned_version_where_signatures_are_required(
     bare: Registry, forge: Forge, keys: Path, model: Path
 ) -> None:
-    _require(forge)
+    change_settings(forge, "required:", "signatures: required\nrequired:")
     with pytest.raises((InvalidError, DeniedError, ConflictError), match="model-unsigned"):
         bare.register(request("risk/signed", "1.0.0", paths=(model,)))
-    carrying.sign([model], keys / "a.pem")
+    signatures.sign([model], keys / "a.pem")
     bare.register(request("risk/signed", "1.0.0", paths=(model,)))
     bare.register(request("risk/outside", "1.0.0", external={"provider": "openai", "id": "gpt"}))
 

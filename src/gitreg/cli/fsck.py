@@ -41,6 +41,9 @@ def fsck(session: Session, deep: bool, repair: bool) -> None:
 
 def _render(screen: Screen, checked: Sequence[Checked]) -> None:
     for each in checked:
+        if each.problem is not None:
+            screen.line(f"{each.store} was not checked: {each.problem}", "red")
+            continue
         for damage in each.damage:
             _render_damage(screen, damage)
         left = sum(not damage.is_repaired for damage in each.damage)
@@ -50,12 +53,17 @@ def _render(screen: Screen, checked: Sequence[Checked]) -> None:
         screen.fields(
             [
                 ("needed", f"{each.blobs} blobs of {each.versions} versions, {human_size(each.bytes)}"),
+                ("elsewhere", _without_weights(each.elsewhere)),
                 ("repaired", sum(damage.is_repaired for damage in each.damage) or None),
                 ("orphans", _sized(each.orphans, each.orphan_bytes, "gitreg gc tells which may go")),
                 ("trash", _sized(each.trash, each.trash_bytes, "gitreg gc removes it in time")),
                 ("strangers", listed(each.strangers) or None),
             ]
         )
+
+
+def _without_weights(count: int) -> str | None:
+    return f"{count}, of versions that came without their weights in a bundle" if count else None
 
 
 def _sized(count: int, size: int, what: str) -> str | None:

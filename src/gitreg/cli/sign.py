@@ -12,7 +12,7 @@ from gitreg.cli.session import Session, command
 
 if TYPE_CHECKING:
     from gitreg.cli.screen import Screen
-    from gitreg.registry.carrying import Signed
+    from gitreg.registry.signatures import Signed
 
 PASSWORD = "GITREG_KEY_PASSWORD"  # noqa: S105 - the variable's name
 
@@ -33,7 +33,7 @@ def sign(session: Session, paths: tuple[Path, ...], key: Path, output: Path | No
     The signature, model.sig, is one of OpenSSF model-signing. It is registered with them; `gitreg verify --key` checks
     it, and so does `model_signing verify key`. Works without a network.
     """
-    from gitreg.registry.carrying import sign as sign_files
+    from gitreg.registry.signatures import sign as sign_files
 
     session.answer(sign_files(paths, key, output, os.environ.get(PASSWORD)), _render)
 

@@ -10,7 +10,7 @@ from gitreg.git.compare import PathChange, changed_paths
 from gitreg.git.environment import sealed_environment
 from gitreg.git.objects import Objects
 from gitreg.git.refs import RefEdit, TagRef
-from gitreg.git.repository import Repository, global_config
+from gitreg.git.repository import Repository, global_config, global_section
 from gitreg.git.temporary import scratch
 from gitreg.git.trees import TreeEntry
 from gitreg.git.values import Commit, Object, ObjectInfo, Oid, Signature, Tag
@@ -31,6 +31,7 @@ __all__ = [
     "TreeEntry",
     "changed_paths",
     "global_config",
+    "global_section",
     "scratch",
     "sealed_environment",
     "write_commit",

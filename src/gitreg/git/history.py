@@ -8,7 +8,7 @@ from gitreg.errors import InvalidError
 from gitreg.git.values import Oid, is_oid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from gitreg.git.repository import Repository
 
@@ -130,6 +130,15 @@ def merge_base(repository: Repository, one: Oid, other: Oid) -> Oid | None:
     """Give the best common ancestor of two commits; None where they have none."""
     output = repository.run(["merge-base", _oid(one), _oid(other)], codes=(0, 1))
     return output.decode("ascii").strip() or None
+
+
+def not_below(repository: Repository, oids: Collection[Oid], tips: Collection[Oid]) -> set[Oid]:
+    """Name those of some object ids that are no commit below any of the tips, unknown ones included."""
+    if not oids:
+        return set()
+    # Every commit is listed: where the dates are wrong, git leaves out too little of what is below an excluded one.
+    wanted = "".join(f"{_oid(oid)}\n" for oid in tips)
+    return set(oids).difference(repository.run(["rev-list", "--stdin"], input=wanted.encode()).decode("ascii").split())
 
 
 def _range(tip: Oid, since: Oid | None) -> list[str]:

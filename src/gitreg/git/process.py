@@ -23,7 +23,7 @@ from gitreg.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
-    from typing import IO
+    from typing import IO, BinaryIO
 
 OLDEST_GIT = (2, 36)
 INSTALL_HINT = "install git 2.36 or newer and put it on PATH"
@@ -97,15 +97,15 @@ class Runner:
         self,
         args: Sequence[str],
         *,
-        stdin: bool,
+        stdin: bool | BinaryIO,
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start `git <args>` with pipes; the caller ends it."""
+        """Start `git <args>` with pipes, or with a file as its input; the caller ends it."""
         self._check(args)
         try:
             return subprocess.Popen(
                 ["git", *args],
-                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdin=stdin if not isinstance(stdin, bool) else subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self.folder,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gitreg.errors import ConflictError, IntegrityError, InvalidError, UnavailableError
-from gitreg.git.process import failure, useful_line
+from gitreg.git.process import Drain, failure, stop, useful_line
 from gitreg.git.values import Oid, Signature, is_oid, subject_of, trailers_of
 from gitreg.records import dataclass
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from gitreg.git.repository import Repository
 
 _GLOB = frozenset("*?[\\")
+_PATIENCE = 30.0  # seconds for git to give up its locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,41 @@ def update_all(repository: Repository, edits: Iterable[RefEdit], *, reason: str 
     finished = repository.finish(args, input=commands)
     if finished.code != 0:
         raise _lost(finished.errors) or failure(args, finished.code, finished.errors)
+
+
+@contextmanager
+def prepared(repository: Repository, edits: Iterable[RefEdit], *, reason: str = "gitreg") -> Iterator[None]:
+    """Hold several refs as they are, all checked and locked, and move them at the end of the block, if that is reached.
+
+    ConflictError before the block where one has moved meanwhile.
+    """
+    args = ["update-ref", "-m", reason, "--stdin", "-z"]
+    process = repository.runner.start(args, stdin=True)
+    answers, errors = process.stdout, Drain(process.stderr)
+
+    def say(words: bytes, command: str) -> None:
+        with suppress(BrokenPipeError):
+            process.stdin.write(words + command.encode() + b"\0")  # type: ignore[union-attr] # it has pipes
+            process.stdin.flush()  # type: ignore[union-attr]
+        answer = answers.readline()  # type: ignore[union-attr]
+        if answer != f"{command}: ok\n".encode():
+            process.wait()
+            said = errors.text()
+            raise _lost(said) or failure(args, process.returncode, said)
+
+    try:
+        say(b"", "start")
+        say(b"".join(_command(repository, edit) for edit in edits), "prepare")
+        yield
+        say(b"", "commit")
+    finally:
+        # At the end of its input git takes back what was prepared; one that is killed leaves its locks.
+        with suppress(OSError):
+            process.stdin.close()  # type: ignore[union-attr]
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+        stop(process)
+        errors.close()
 
 
 def _command(repository: Repository, edit: RefEdit) -> bytes:

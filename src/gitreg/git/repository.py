@@ -214,11 +214,20 @@ class Repository:
 
 def global_config(key: str, environment: Mapping[str, str] | None = None) -> str | None:
     """Give a value of the user's (or the machine's) git configuration, whatever repository lies around."""
+    found = _of_nowhere(["--get", key], environment)
+    return found.output.decode("utf-8", "surrogateescape").removesuffix("\0") if found.code == 0 else None
+
+
+def global_section(pattern: str, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give all values of that configuration whose keys match a pattern of git's, the last where there are several."""
+    return dict(_pairs(_of_nowhere(["--get-regexp", pattern], environment).output))
+
+
+def _of_nowhere(args: Sequence[str], environment: Mapping[str, str] | None) -> Finished:
     sealed = sealed_environment(environment)
     git_version(sealed.get("PATH"))
     nowhere = Runner(Path(os.sep), {**sealed, "GIT_DIR": os.devnull})
-    found = nowhere.run(["config", "--null", "--includes", "--get", key], codes=(0, 1))
-    return found.output.decode("utf-8", "surrogateescape").removesuffix("\0") if found.code == 0 else None
+    return nowhere.run(["config", "--null", "--includes", *args], codes=(0, 1))
 
 
 def _discovery(folder: Path) -> tuple[tuple[str, str], ...]:

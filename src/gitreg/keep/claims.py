@@ -1,53 +1,97 @@
-"""Note in a store which registries use it, so that none takes the weights of another."""
+"""Note in a store which registries use it, so that none takes the weights of another.
+
+A claim is an empty object, `registries/<name>/<commit of main>`: whoever keeps weights here for a registry says up to
+which commit. A copy of a registry, or one that was restored from a backup, has the name and not the commit.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from gitreg.errors import ConflictError, GitregError, NotFoundError
+from gitreg.errors import ConflictError, GitregError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from gitreg.objects import Store
     from gitreg.objects.bucket import Bucket
 
 _PREFIX = "registries/"
-_NAME = re.compile(r"registries/([a-z0-9][a-z0-9_-]{0,62})\.json")
+# A file was all that there was at first: it names the registry, and no commit.
+_KEY = re.compile(r"registries/([a-z0-9][a-z0-9_-]{0,62})(?:\.json|/([0-9a-f]{40}|[0-9a-f]{64}))")
+_SHOWN = 5
 
 
-def claim(store: Store, registry: str) -> None:
-    """Say that a registry keeps weights in a store and its mirrors; one look at each where it was said before."""
+class Claim(NamedTuple):
+    """A registry that keeps weights in a store, and a commit that its main had then; None where it is not known."""
+
+    key: str
+    registry: str
+    commit: str | None
+
+    def __str__(self) -> str:
+        """Write `name`, and `name at 0123abcd…` where a commit is known."""
+        return f"{self.registry} at {self.commit[:12]}" if self.commit else self.registry
+
+
+def claim(store: Store, registry: str, commit: str) -> None:
+    """Say that a registry keeps weights in a store and its mirrors, by a commit of its main."""
     stores: tuple[Store, ...] = getattr(store, "all", (store,))
-    _claim(stores[0].bucket, registry)
+    claim_in(stores[0].bucket, registry, commit)
     for mirror in stores[1:]:
-        with suppress(GitregError):  # a mirror that is behind is told of by who writes the weights
-            _claim(mirror.bucket, registry)
+        with suppress(GitregError):  # it lacks the weights as well; `gitreg store sync` brings both
+            claim_in(mirror.bucket, registry, commit)
 
 
-def _claim(bucket: Bucket, registry: str) -> None:
-    key = f"{_PREFIX}{registry}.json"
-    try:
-        known = bucket.size(key) is not None
-    except NotFoundError:  # the store is not made yet
-        known = False
-    if not known:
-        bucket.put(key, json.dumps({"format": "gitreg/claim/v1", "registry": registry}).encode() + b"\n")
+def claim_in(bucket: Bucket, registry: str, commit: str) -> None:
+    """Say so in one bucket."""
+    bucket.put(f"{_PREFIX}{registry}/{commit}", b"")
 
 
-def claimed_by(bucket: Bucket) -> frozenset[str]:
-    """Name the registries that keep weights here."""
-    return frozenset(match[1] for found in bucket.list(_PREFIX) if (match := _NAME.fullmatch(found.key)))
+def claims_in(bucket: Bucket) -> list[Claim]:
+    """List the claims of a bucket."""
+    matches = (_KEY.fullmatch(found.key) for found in bucket.list(_PREFIX))
+    return [Claim(match[0], match[1], match[2]) for match in matches if match]
 
 
-def check_alone(bucket: Bucket, registries: Collection[str]) -> None:
-    """Refuse to judge what is unneeded where registries use a store that are not looked at (ConflictError)."""
-    others = sorted(claimed_by(bucket) - set(registries))
+def check_alone(
+    bucket: Bucket, registries: Collection[str], unknown: Callable[[Iterable[str]], Collection[str]]
+) -> None:
+    """Refuse to judge what is unneeded where registries use a store that are not looked at (ConflictError).
+
+    `registries` are the names of those that are, `unknown` finds the commits that none of them has.
+    """
+    claims = claims_in(bucket)
+    others = sorted({each.registry for each in claims if each.registry not in registries})
     if others:
         raise ConflictError(
             f"the store {bucket.uri!r} is used by other registries too: {', '.join(others)}",
-            hint="name each with --also PATH; of one that is gone for good, remove its file under registries/",
+            hint="name each with --also PATH; of one that is gone for good, remove what is under registries/ of it",
         )
+    strange = set(unknown(each.commit for each in claims if each.commit))
+    unmet = sorted(each for each in claims if each.commit in strange)
+    if unmet:
+        named = ", ".join(map(str, unmet[:_SHOWN])) + (f" and {len(unmet) - _SHOWN} more" if unmet[_SHOWN:] else "")
+        raise ConflictError(
+            f"the store {bucket.uri!r} has weights of commits that no registry here knows: {named}",
+            hint="a registry of the same name uses it, a copy of this one or what this one was before it was restored:"
+            " name it with --also PATH; where that is gone for good, remove these files under registries/",
+        )
+
+
+def begin(bucket: Bucket, registry: str, commit: str) -> bool:
+    """Claim a bucket before weights are taken out of it, and say whether the registry had claimed it before."""
+    is_known = any(each.registry == registry for each in claims_in(bucket))
+    claim_in(bucket, registry, commit)
+    return is_known
+
+
+def renew(bucket: Bucket, registry: str, commit: str, unknown: Callable[[Iterable[str]], Collection[str]]) -> None:
+    """Leave of a registry's claims the newest, `commit`, and those whose commit is `unknown`."""
+    old = [each for each in claims_in(bucket) if each.registry == registry and each.commit != commit]
+    strange = set(unknown(each.commit for each in old if each.commit))
+    for each in old:
+        if each.commit not in strange:
+            bucket.delete(each.key)

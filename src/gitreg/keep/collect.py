@@ -1,8 +1,9 @@
 """Take out of a store what no version needs, so that nothing that somebody needs is ever lost.
 
-What goes is moved to the store's trash first and removed for good a time later. From the move on nobody finds it:
+What goes is moved to the store's trash first and removed for good by a later run. From the move on nobody finds it:
 whoever uploads the same bytes uploads them anew, and the gate refuses a manifest that names them. A push that was
-judged just before is found by looking at the refs again after the move, or by the next run, and its blobs come back.
+judged just before is found by looking at the refs again after the move, a recipe that was just written by listing the
+store again, both at the latest by the next run, and what they need comes back.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import json
 from typing import TYPE_CHECKING
 
 from gitreg.digest import Digest
-from gitreg.errors import IntegrityError, NotFoundError
-from gitreg.keep.inventory import TRASH, Inventory, digest_of
-from gitreg.objects.recipes import read_recipe
+from gitreg.errors import GitregError, IntegrityError
+from gitreg.keep.inventory import SIMILAR, Inventory, digest_of
+from gitreg.keep.trash import TRASH, move
+from gitreg.objects.recipes import MAX_RECIPE, Recipe
+from gitreg.objects.renewal import MARK
 from gitreg.reader.history import iso
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from gitreg.keep.inventory import Stored
     from gitreg.keep.retention import Terms
@@ -26,9 +29,9 @@ if TYPE_CHECKING:
     from gitreg.reader.reachable import Need, Reachable
 
 FORMAT = "gitreg/tombstone/v1"
+_MARKS = f"{SIMILAR}{MARK}/"
 _MAX_TOMBSTONE = 16 << 20
 _SHOWN = 1000  # versions in one tombstone
-_COPIED_BY_SERVER = 5 << 30  # bytes: S3 copies no larger object in one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Collector:
         self._now = now
         self._added = added
         self._also: set[str] = set()
+        self._read: dict[Found, frozenset[str]] = {}
 
     def run(self, provenance: dict[str, str], *, dry_run: bool) -> Collected:
         """Do it, or say what would be done; `provenance` is what every tombstone tells besides."""
@@ -96,21 +100,17 @@ class Collector:
         kept = self._kept(inventory)
         going = {digest: each for digest, each in inventory.stored.items() if digest not in kept}
         old = {digest: each for digest, each in going.items() if not self._is_young(each)}
-        taken = old if dry_run else dict(self._take(old, provenance))
-        after = inventory
+        taken, after = dict(old), inventory
         if not dry_run:
-            self._also.update(self._added())
-            after = Inventory.of(self._bucket)
-            back = self._rescue(after, dry_run=False)
+            taken, after, back = self._take(old, inventory, provenance)
             rescued += back
-            taken = {digest: each for digest, each in taken.items() if digest not in back}
-        removed, freed = self._purge(after, {*kept, *rescued}, dry_run=dry_run)
-        young = [each for digest, each in going.items() if digest not in old]
+        removed, freed = self._purge(after, {*kept, *rescued, *taken}, dry_run=dry_run)
+        young = [each for digest, each in going.items() if digest not in old and not each.is_empty]
         stays = [each for digest, each in inventory.stored.items() if digest in kept]
         return Collected(
             store=self._bucket.uri,
             dry_run=dry_run,
-            taken=tuple(self._described(*item) for item in sorted(taken.items())),
+            taken=tuple(self._described(*item) for item in sorted(taken.items()) if not item[1].is_empty),
             removed=tuple(sorted(removed)),
             removed_bytes=freed,
             rescued=tuple(sorted(set(rescued))),
@@ -134,34 +134,77 @@ class Collector:
         kept = {digest for digest in inventory.stored if self._is_needed(digest)}
         for digest, stored in inventory.stored.items():
             if stored.recipe is not None and (digest in kept or self._is_young(stored)):
-                kept.update(self._parts(digest))
+                kept.update(self._parts(stored.recipe))
         return kept
 
     def _is_young(self, stored: Stored) -> bool:
         return stored.modified >= self._now - self._terms.grace
 
-    def _parts(self, digest: str) -> Iterator[str]:
-        """Name what a recipe is made of. One that cannot be read stops the run: nobody knows what it needs."""
-        recipe = read_recipe(self._bucket, Digest(digest))
-        return (part.digest.hex for part in recipe.parts) if recipe else iter(())
+    def _parts(self, recipe: Found) -> frozenset[str]:
+        """Name what a recipe is made of, here or in the trash. One that cannot be read stops the run: it may need any.
+
+        Each is read once; one that is written anew is another.
+        """
+        if recipe not in self._read:
+            digest = Digest(recipe.key.rpartition("/")[2])
+            data = self._bucket.get(recipe.key, limit=MAX_RECIPE)
+            parts = () if data is None else Recipe.parse(data, digest).parts
+            self._read[recipe] = frozenset(part.digest.hex for part in parts)
+        return self._read[recipe]
 
     # What goes
 
-    def _take(self, old: dict[str, Stored], provenance: dict[str, str]) -> Iterator[tuple[str, Stored]]:
-        """Move what is old and unneeded to the trash, having looked once more."""
-        now = Inventory.of(self._bucket).stored if old else {}
+    def _take(
+        self, old: dict[str, Stored], before: Inventory, provenance: dict[str, str]
+    ) -> tuple[dict[str, Stored], Inventory, list[str]]:
+        """Move what is old and unneeded to the trash, and at once bring back what came to be needed meanwhile.
+
+        Gives what was taken, what the store holds then, and what came back.
+        """
+        taken: dict[str, Stored] = {}
+        try:
+            for digest, stored in self._still_going(old, before):
+                if not stored.is_empty:
+                    self._write_tombstone(digest, stored, provenance)
+                    taken[digest] = stored
+                for found in stored.objects():
+                    self._let_go(found, stored)
+        finally:  # also where the store failed half-way: a push may have counted on what went
+            self._also.update(self._added())
+            after = Inventory.of(self._bucket)
+            self._also.update(_asked_for(taken, after))
+            back = self._rescue(after, dry_run=False)
+        return {digest: each for digest, each in taken.items() if digest not in back}, after, back
+
+    def _let_go(self, found: Found, of: Stored) -> None:
+        """Move an object to the trash, or remove one that is empty."""
+        if found not in of.similar:
+            move(self._bucket, found.key, TRASH + found.key)
+        elif of.is_empty or not found.key.startswith(_MARKS):  # an upload may have written its mark anew just now
+            self._bucket.delete(found.key)
+
+    def _still_going(self, old: dict[str, Stored], before: Inventory) -> list[tuple[str, Stored]]:
+        """Look once more, and leave out what changed, what came to be needed, and what a new recipe is made of."""
+        if not old:
+            return []
+        now = Inventory.of(self._bucket).stored
         self._also.update(self._added())
+        going = {
+            digest: each
+            for digest, each in old.items()
+            if digest in now and now[digest].modified == each.modified and not self._is_needed(digest)
+        }
+        held: set[str] = set()
+        for digest, each in now.items():
+            known = before.stored.get(digest)
+            is_new = known is None or known.recipe != each.recipe
+            if each.recipe is not None and digest not in going and (is_new or digest in old):
+                held.update(self._parts(each.recipe))
         # Recipes go before the blobs that they are made of, so that none is ever seen without them.
-        for digest, stored in sorted(old.items(), key=lambda item: item[1].blob is not None):
-            if self._is_needed(digest) or digest not in now or now[digest].modified != stored.modified:
-                continue
-            self._write_tombstone(digest, stored, provenance)
-            for found in stored.objects():
-                if found in stored.similar:
-                    self._bucket.delete(found.key)
-                else:
-                    move(self._bucket, found.key, TRASH + found.key)
-            yield digest, stored
+        return sorted(
+            ((digest, each) for digest, each in going.items() if digest not in held),
+            key=lambda item: item[1].blob is not None,
+        )
 
     def _write_tombstone(self, digest: str, stored: Stored, provenance: dict[str, str]) -> None:
         needs = self._needed.released.get(digest, ())
@@ -184,25 +227,33 @@ class Collector:
     # The trash
 
     def _rescue(self, inventory: Inventory, *, dry_run: bool) -> list[str]:
-        """Bring back what lies in the trash and is needed: by a version, or by a recipe."""
+        """Bring back what lies in the trash and is needed: by a version, or by a recipe.
+
+        A recipe that cannot be read stops the run, but not before everything else is back.
+        """
         if not inventory.trash:
             return []
         wanted = {digest for key in inventory.trash if (digest := digest_of(key)) and self._is_needed(digest)}
-        for digest, stored in inventory.stored.items():
-            if stored.recipe is not None:
-                wanted.update(self._parts(digest))
-        for key in inventory.trash:
-            digest = digest_of(key)
-            if key.startswith("recipes/") and digest in wanted:
-                wanted.update(_parts_in_trash(self._bucket, key, digest))
+        recipes = [stored.recipe for stored in inventory.stored.values() if stored.recipe is not None]
+        recipes += [
+            found for key, found in inventory.trash.items() if key.startswith("recipes/") and digest_of(key) in wanted
+        ]
+        failed: list[GitregError] = []
+        for recipe in recipes:
+            try:
+                wanted.update(self._parts(recipe))
+            except GitregError as error:
+                failed.append(error)
         # In the order of their names, blobs come before the recipes that are made of them.
         keys = [key for key in sorted(inventory.trash) if digest_of(key) in wanted and not _is_back(key, inventory)]
         for key in keys if not dry_run else ():
             move(self._bucket, TRASH + key, key)
+        if failed:
+            raise failed[0]
         return sorted({digest for key in keys if (digest := digest_of(key))})
 
     def _purge(self, inventory: Inventory, kept: Collection[str], *, dry_run: bool) -> tuple[set[str], int]:
-        """Remove for good what has lain in the trash for long enough."""
+        """Remove for good what has lain in the trash for long enough, and never what this run put there."""
         removed: dict[str, int] = {}
         for key, found in inventory.trash.items():
             digest = digest_of(key)
@@ -241,12 +292,13 @@ def _is_back(key: str, inventory: Inventory) -> bool:
     return stored is not None and any(found.key == key for found in stored.objects())
 
 
-def _parts_in_trash(bucket: Bucket, key: str, digest: str) -> Iterator[str]:
-    from gitreg.objects.recipes import MAX_RECIPE, Recipe
-
-    data = bucket.get(TRASH + key, limit=MAX_RECIPE)
-    if data is not None:
-        yield from (part.digest.hex for part in Recipe.parse(data, Digest(digest)).parts)
+def _asked_for(taken: dict[str, Stored], after: Inventory) -> set[str]:
+    """Name what an upload found to be there, and marked, while it was taken."""
+    return {
+        digest
+        for digest, stored in taken.items()
+        if digest in after.stored and set(after.stored[digest].similar) - set(stored.similar)
+    }
 
 
 def _need(need: Need) -> dict[str, str]:
@@ -264,26 +316,3 @@ def _seconds(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except ValueError as error:
         raise IntegrityError(f"a tombstone says that it was written at {text[:40]!r}", hint="remove it") from error
-
-
-def move(bucket: Bucket, key: str, to: str) -> None:
-    """Give an object another name; one that is not there any more was moved by somebody else."""
-    try:
-        if bucket.path_of(key) is None and (bucket.size(key) or 0) > _COPIED_BY_SERVER:
-            _copy(bucket, key, to)
-            bucket.delete(key)
-        else:
-            bucket.rename(key, to)
-    except NotFoundError:
-        return
-
-
-def _copy(bucket: Bucket, key: str, to: str) -> None:
-    import tempfile
-
-    with tempfile.TemporaryFile() as file:
-        for piece in bucket.read(key):
-            file.write(piece)
-        size = file.tell()
-        file.seek(0)
-        bucket.put_file(to, file, size, replace=True)

@@ -1,37 +1,28 @@
-"""Hold a store against the versions of a registry: find what is missing or damaged, and mend it from elsewhere."""
+"""Hold a store against the versions of a registry, and find what is missing or damaged."""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.digest import Digest
 from gitreg.errors import GitregError, IntegrityError, NotFoundError
-from gitreg.keep.inventory import TRASH, Inventory
-from gitreg.objects.recipes import Layout, blob_key, chunks_key, layout_of, recipe_key
-from gitreg.objects.streams import VerifiedParts, copy
+from gitreg.keep.inventory import BLOBS, Inventory
+from gitreg.keep.mend import Looks, Mender
+from gitreg.objects.parallel import ChunkCheck
+from gitreg.objects.recipes import MAX_SIZE, Layout, Part, blob_key, chunks_key, layout_of
 from gitreg.records import dataclass, replace
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import BinaryIO
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from gitreg.keep.mend import Source
     from gitreg.objects.bucket import Bucket
+    from gitreg.objects.chunks import Chunk
     from gitreg.reader.reachable import Need
 
-WORKERS = 2  # hashing leaves the interpreter's lock
+WORKERS = 4  # hashing leaves the interpreter's lock, and a bucket answers late
 _NAMED = 20  # versions and ranges named in one finding
-_ONE_READ = 16 << 20
-
-
-class Source(NamedTuple):
-    """Another place that may have a blob: what it is called, and how it is opened (NotFoundError where it has none)."""
-
-    name: str
-    open: Callable[[Digest], io.RawIOBase]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,24 +46,31 @@ class Damage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What fsck found in one store; sizes are in bytes. `orphans` are blobs that no version of main needs today."""
+    """What fsck found in one store; sizes are in bytes. `orphans` are blobs that no version of main needs today.
+
+    `elsewhere` are blobs that were never here, of versions whose weights no bundle brought.
+
+    `problem` says why the store could not be looked at, and then nothing else is known of it.
+    """
 
     store: str
     deep: bool
     versions: int
     blobs: int
     bytes: int
-    damage: tuple[Damage, ...]
-    orphans: int
-    orphan_bytes: int
-    trash: int
-    trash_bytes: int
-    strangers: tuple[str, ...]
+    damage: tuple[Damage, ...] = ()
+    orphans: int = 0
+    orphan_bytes: int = 0
+    trash: int = 0
+    trash_bytes: int = 0
+    strangers: tuple[str, ...] = ()
+    elsewhere: int = 0
+    problem: str | None = None
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is wrong, or everything was mended."""
-        return all(each.is_repaired for each in self.damage)
+        return self.problem is None and all(each.is_repaired for each in self.damage)
 
 
 class _Wrong(NamedTuple):
@@ -90,135 +88,141 @@ class Checker:
         self._bucket = bucket
         self._needs = needs
         self._moved = moved
-        self._sound: set[Digest] = set()
+        self._parts: set[str] = set()  # what the recipes of needed blobs are made of
+        self._silent: str | None = None  # why the store does not answer any more
 
-    def run(self, versions: int, *, deep: bool, sources: Sequence[Source] = ()) -> Checked:
-        """Check every blob, and mend what is wrong where there are sources."""
+    def run(
+        self, versions: int, *, deep: bool, sources: Sequence[Source] | None = None, left_behind: Collection[str] = ()
+    ) -> Checked:
+        """Check every blob; with `sources`, mend what is wrong from the store's trash or one of them.
+
+        Of the versions in `left_behind` nothing has to be there; what is there is checked.
+        """
         inventory = Inventory.of(self._bucket)
-        digests = [Digest(each) for each in sorted(self._needs)]
+        elsewhere = {
+            digest for digest in self._needs.keys() - inventory.stored.keys() if self._is_of(digest, left_behind)
+        }
+        digests = [Digest(each) for each in sorted(self._needs.keys() - elsewhere)]
         wrong = self._wrong(digests, inventory, deep=deep)
         damage = [self._described(digest, each) for digest, each in wrong.items()]
-        if sources and damage:
+        if sources is not None and self._silent is None:
             damage = self._repair(damage, sources, deep=deep)
-        used = {digest.hex for digest in digests} | self._parts(inventory)
-        orphans = [each for digest, each in inventory.stored.items() if digest not in used]
-        return Checked(
-            store=self._bucket.uri,
-            deep=deep,
-            versions=versions,
-            blobs=len(digests),
-            bytes=sum(self._size(digest) for digest in digests),
+        used = {digest.hex for digest in digests} | self._parts
+        orphans = [each for digest, each in inventory.stored.items() if digest not in used and not each.is_empty]
+        return replace(
+            self.unchecked(versions, deep=deep),
             damage=tuple(damage),
             orphans=len(orphans),
             orphan_bytes=sum(each.size for each in orphans),
             trash=len(inventory.trash),
             trash_bytes=sum(each.size for each in inventory.trash.values()),
             strangers=tuple(each.key for each in inventory.strangers[:_NAMED]),
+            elsewhere=len(elsewhere),
         )
+
+    def unchecked(self, versions: int, problem: str | None = None, *, deep: bool) -> Checked:
+        """Say what should be there, of a store that cannot be looked at."""
+        return Checked(
+            store=self._bucket.uri,
+            deep=deep,
+            versions=versions,
+            blobs=len(self._needs),
+            bytes=sum(self._size(Digest(digest)) for digest in self._needs),
+            problem=problem,
+        )
+
+    def _is_of(self, digest: str, versions: Collection[str]) -> bool:
+        """Whether only these versions need a blob."""
+        return bool(versions) and all(f"{each.model}@{each.version}" in versions for each in self._needs[digest])
 
     def _size(self, digest: Digest) -> int:
         return max((need.size for need in self._needs[digest.hex]), default=0)
 
-    def _parts(self, inventory: Inventory) -> set[str]:
-        """Name what the recipes of needed blobs are made of."""
-        found: set[str] = set()
-        for digest in self._needs:
-            stored = inventory.stored.get(digest)
-            if stored is not None and stored.recipe is not None:
-                try:
-                    found.update(part.digest.hex for part in layout_of(self._bucket, Digest(digest)).parts)
-                except GitregError:
-                    continue  # told already
-        return found
+    def _sizes(self, digest: Digest) -> set[int]:
+        """Give the sizes that a blob was registered with, which is one unless somebody wrote a manifest by hand."""
+        return {need.size for need in self._needs[digest.hex] if need.size >= 0}
 
     # What is wrong
 
     def _wrong(self, digests: Sequence[Digest], inventory: Inventory, *, deep: bool) -> dict[Digest, _Wrong]:
-        found: dict[Digest, _Wrong] = {}
-        for digest in digests:
-            if complaint := self._shallow(digest, inventory):
-                found[digest] = complaint
+        """Look at every blob: by the listing, then by its recipe, then, `deep`, at every byte of what is left."""
+        found = {digest: wrong for digest in digests if (wrong := self._listed_wrong(digest, inventory))}
+        composed = [each for each in digests if each not in found and inventory.stored[each.hex].blob is None]
+        found |= self._each(lambda digest: self._recipe_wrong(digest, inventory), composed)
         if deep:
-            from concurrent.futures import ThreadPoolExecutor
-
-            whole = [digest for digest in digests if digest not in found]
-            with ThreadPoolExecutor(WORKERS) as pool:
-                complaints = zip(whole, pool.map(self._deep, whole), strict=True)
-                found |= {digest: complaint for digest, complaint in complaints if complaint}
+            found |= self._each(self._deep, [digest for digest in digests if digest not in found])
         return dict(sorted(found.items()))
 
-    def _shallow(self, digest: Digest, inventory: Inventory) -> _Wrong | None:
-        """Check by the listing that a blob is there and has its size."""
+    def _each(self, look: Callable[[Digest], _Wrong | None], digests: Sequence[Digest]) -> dict[Digest, _Wrong]:
+        """Look at several blobs at once, and name those that are wrong."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return {digest: wrong for digest, wrong in zip(digests, pool.map(look, digests), strict=True) if wrong}
+
+    def _listed_wrong(self, digest: Digest, inventory: Inventory) -> _Wrong | None:
+        """Check by the listing that a blob is there and has its size, if it is whole."""
         stored = inventory.stored.get(digest.hex)
-        expected = {need.size for need in self._needs[digest.hex] if need.size >= 0}
         if stored is None or not stored.is_there:
             return _Wrong("missing", "it is not in the store")
-        if stored.blob is not None:
-            return _size_fault(expected, stored.blob.size)
+        return _size_fault(self._sizes(digest), stored.blob.size) if stored.blob is not None else None
+
+    def _recipe_wrong(self, digest: Digest, inventory: Inventory) -> _Wrong | None:
+        """Check that a blob's recipe can be read, and by the listing that all its parts are there."""
+        if self._silent is not None:
+            return self._unread()
         try:
             layout = layout_of(self._bucket, digest)
         except NotFoundError:
             return _Wrong("missing", "it is not in the store")
         except IntegrityError as error:
             return _Wrong("recipe", error.message)
+        except GitregError as error:
+            self._ask_for_life()
+            return _Wrong("unreadable", error.message)
+        self._parts.update({part.digest.hex for part in layout.parts})
         for part in layout.parts:
             base = inventory.stored.get(part.digest.hex)
             if base is None or base.blob is None:
                 return _Wrong("missing", f"the blob {part.digest} is not in the store, which its recipe takes bytes of")
             if part.offset + part.size > base.blob.size:
                 return _Wrong("size", f"the blob {part.digest}, which its recipe takes bytes of, is too short")
-        return _size_fault(expected, layout.size)
+        return _size_fault(self._sizes(digest), layout.size)
 
     def _deep(self, digest: Digest) -> _Wrong | None:
-        """Read a blob, put together as a pull would, and compare its digest."""
+        """Read a blob once, put together as a pull would, and compare its digest and each of its chunks."""
+        if self._silent is not None:
+            return self._unread()
         try:
             layout = layout_of(self._bucket, digest)
+            chunks, unlisted = _listed(layout)
             hasher = hashlib.sha256()
-            for piece in _read(self._bucket, layout, 0, layout.size):
+            for piece in _read(self._bucket, layout):
                 hasher.update(piece)
+                chunks.update(piece)
                 self._moved(len(piece))
-            if hasher.hexdigest() == digest.hex:
-                return self._chunk_list(layout)
-            return _Wrong("damaged", self._where(layout, hasher.hexdigest()))
         except NotFoundError as error:
             return _Wrong("missing", error.message)
         except IntegrityError as error:
             return _Wrong("damaged", error.message)
+        except GitregError as error:
+            self._ask_for_life()
+            return _Wrong("unreadable", error.message)
+        if hasher.hexdigest() != digest.hex:
+            return _Wrong("damaged", _where(layout, hasher.hexdigest(), chunks.damaged))
+        if chunks.damaged:
+            return _Wrong("chunks", "its bytes are right, and its chunk list says otherwise")
+        return unlisted
 
-    def _chunk_list(self, layout: Layout) -> _Wrong | None:
-        """Check the chunk list of a blob that is sound."""
+    def _unread(self) -> _Wrong:
+        return _Wrong("unreadable", f"it was not read, since the store did not answer any more: {self._silent}")
+
+    def _ask_for_life(self) -> None:
+        """Find out whether it is one blob that cannot be read, or the store: it would not answer for the others."""
         try:
-            if layout.chunks is None or self._damaged_ranges(layout) == []:
-                return None
-        except IntegrityError as error:
-            return _Wrong("chunks", error.message)
-        return _Wrong("chunks", "its bytes are right, and its chunk list says otherwise")
-
-    def _where(self, layout: Layout, found: str) -> str:
-        """Say which bytes are wrong, where a chunk list knows."""
-        message = f"its bytes have the digest sha256:{found}"
-        try:
-            ranges = self._damaged_ranges(layout)
-        except GitregError:
-            ranges = None
-        if not ranges:
-            return message
-        named = ", ".join(f"{start}-{end - 1}" for start, end in ranges[:_NAMED])
-        total = sum(end - start for start, end in ranges)
-        bases = sorted({part.digest for each in ranges for part in layout.within(each[0], each[1] - each[0])})
-        inside = "" if layout.is_whole else f", which lie in {', '.join(map(str, bases[:_NAMED]))}"
-        return f"{message}; damaged are {total} bytes of {layout.size}, at {named}{inside}"
-
-    def _damaged_ranges(self, layout: Layout) -> list[tuple[int, int]] | None:
-        """Find the ranges whose chunks are not what the list says, joined; None without a list."""
-        if layout.chunks is None:
-            return None
-        ranges: list[tuple[int, int]] = []
-        for chunk in layout.chunks:
-            if not chunk.matches(b"".join(map(bytes, _read(self._bucket, layout, chunk.offset, chunk.size)))):
-                start = ranges.pop()[0] if ranges and ranges[-1][1] == chunk.offset else chunk.offset
-                ranges.append((start, chunk.offset + chunk.size))
-        return ranges
+            next(self._bucket.list(BLOBS), None)
+        except GitregError as error:
+            self._silent = error.message
 
     def _described(self, digest: Digest, wrong: _Wrong) -> Damage:
         needs = self._needs[digest.hex]
@@ -235,85 +239,44 @@ class Checker:
     # Mending
 
     def _repair(self, damage: Sequence[Damage], sources: Sequence[Source], *, deep: bool) -> list[Damage]:
-        """Bring sound bytes from the first source that has them; a blob is written whole, whatever it was before."""
-        sources = (Source("the store's trash", self._from_trash), *sources)
-        mended: list[Damage] = []
-        for each in damage:
-            name = (
-                self._again(each, deep=deep) or self._mend_parts(each, sources, deep=deep) or self._mend(each, sources)
-            )
-            mended.append(replace(each, repaired_from=name) if name else each)
-        return mended
+        """Mend one blob after the other; one that cannot be mended leaves the others their turn."""
+        sizes = {each.digest: max(self._sizes(each.digest), default=MAX_SIZE) for each in damage}
+        looks = Looks(
+            lambda digest: self._is_sound(digest, deep=deep), lambda *part: self._is_damaged(*part, deep=deep)
+        )
+        mender = Mender(self._bucket, sources, looks, sizes)
+        return [self._mended(each, mender) for each in damage]
 
-    def _again(self, each: Damage, *, deep: bool) -> str | None:
-        """Look whether the repair of another blob, which this one is made of, has mended it as well."""
-        if each.kind == "chunks":
-            self._bucket.delete(chunks_key(each.digest))
-            return "the blob itself: its chunk list was removed"
-        return "the repair of another blob" if self._is_fine(each.digest, deep=deep) else None
+    def _mended(self, each: Damage, mender: Mender) -> Damage:
+        try:
+            if each.kind == "chunks":
+                self._bucket.delete(chunks_key(each.digest))
+                return replace(each, repaired_from="the blob itself: its chunk list was removed")
+            return replace(each, repaired_from=mender.mend(each.digest))
+        except GitregError as error:
+            return replace(each, remedy=f"it could not be repaired: {error.message}; {each.remedy}")
 
-    def _is_fine(self, digest: Digest, *, deep: bool) -> bool:
+    def _is_sound(self, digest: Digest, *, deep: bool) -> bool:
         """Look at one blob again, by a few questions in the place of a listing."""
-        expected = {need.size for need in self._needs[digest.hex] if need.size >= 0}
         try:
             layout = layout_of(self._bucket, digest)
-            whole = all(part.offset + part.size <= (self._bucket.size(part.key) or 0) for part in layout.parts)
-        except (NotFoundError, IntegrityError):
-            return False
-        return whole and not _size_fault(expected, layout.size) and not (deep and self._deep(digest))
-
-    def _mend_parts(self, each: Damage, sources: Sequence[Source], *, deep: bool) -> str | None:
-        """Mend the blobs that one is made of, which costs no more room than before and mends others with it."""
-        try:
-            layout = layout_of(self._bucket, each.digest)
+            whole = layout.is_there()
         except GitregError:
-            return None
-        if layout.is_whole:
-            return None
-        for digest in sorted({part.digest for part in layout.parts}):
-            if self._is_damaged(digest, deep=deep):
-                self._put_whole(digest, sources)
-        return self._again(each, deep=deep)
+            return False
+        return whole and not _size_fault(self._sizes(digest), layout.size) and not (deep and self._deep(digest))
 
-    def _is_damaged(self, digest: Digest, *, deep: bool) -> bool:
-        """Whether a whole blob is not there, or its bytes are not its own."""
-        size = self._bucket.size(blob_key(digest))
-        if size is None or not deep:
-            return size is None
-        hasher = hashlib.sha256()
-        for piece in self._bucket.read(blob_key(digest)):
-            hasher.update(piece)
+    def _is_damaged(self, digest: Digest, end: int, *, deep: bool) -> bool:
+        """Whether a whole blob is too short for its use, or its bytes cannot be read or are not its own."""
+        try:
+            size = self._bucket.size(blob_key(digest))
+            if size is None or size < end or not deep:
+                return size is None or size < end
+            hasher = hashlib.sha256()
+            for piece in _read(self._bucket, Layout(self._bucket, digest, size, (Part(digest, 0, size),))):
+                hasher.update(piece)
+        except GitregError:
+            return True
         return hasher.hexdigest() != digest.hex
-
-    def _mend(self, each: Damage, sources: Iterable[Source]) -> str | None:
-        name = self._put_whole(each.digest, sources)
-        if name is not None:
-            # It was whole before its recipe went, so nobody missed it.
-            self._bucket.delete(recipe_key(each.digest))
-        return name
-
-    def _put_whole(self, digest: Digest, sources: Iterable[Source]) -> str | None:
-        """Write a blob whole, from the first source that has it; name that source."""
-        for source in sources:
-            with tempfile.TemporaryFile() as file:
-                if self._fetched(digest, source, file):
-                    size = file.tell()
-                    file.seek(0)
-                    self._bucket.put_file(blob_key(digest), file, size, replace=True)
-                    return source.name
-        return None
-
-    def _fetched(self, digest: Digest, source: Source, file: BinaryIO) -> bool:
-        """Whether a source has the blob, every byte as it should be; a bad copy is no copy."""
-        try:
-            with closing(source.open(digest)) as opened:
-                return copy(opened, file).digest == digest
-        except GitregError:
-            return False
-
-    def _from_trash(self, digest: Digest) -> io.RawIOBase:
-        key = TRASH + blob_key(digest)
-        return VerifiedParts(self._bucket.read(key), digest, self._bucket.size(key) or 0, self._bucket.uri)
 
 
 _REMEDIES = {
@@ -322,6 +285,7 @@ _REMEDIES = {
     "size": "bring it back with --repair, or from a copy of the store",
     "recipe": "bring the blob back with --repair, or its recipe from a copy of the store",
     "damaged": "bring it back with --repair, or from a copy of the store",
+    "unreadable": "look after the disk, the rights or the server, and bring it back with --repair if it is lost",
     "chunks": "--repair removes the list; pulls go on without it",
 }
 
@@ -332,9 +296,33 @@ def _size_fault(expected: set[int], size: int) -> _Wrong | None:
     return None
 
 
-def _read(bucket: Bucket, layout: Layout, offset: int, size: int) -> Iterator[memoryview]:
-    """Read a range of a blob from wherever its bytes lie; IntegrityError where an object is too short."""
-    for part in layout.within(offset, size):
+def _listed(layout: Layout) -> tuple[ChunkCheck, _Wrong | None]:
+    """Prepare to hold a blob against its chunk list; a list that cannot be used holds nothing, and is told."""
+    try:
+        return ChunkCheck(layout.chunks or ()), None
+    except GitregError as error:
+        return ChunkCheck(()), _Wrong("chunks", error.message)
+
+
+def _where(layout: Layout, found: str, damaged: Sequence[Chunk]) -> str:
+    """Say what is wrong with a blob, and at which bytes where a chunk list knows."""
+    message = f"its bytes have the digest sha256:{found}"
+    if not damaged:
+        return message
+    ranges: list[tuple[int, int]] = []
+    for chunk in damaged:
+        start = ranges.pop()[0] if ranges and ranges[-1][1] == chunk.offset else chunk.offset
+        ranges.append((start, chunk.offset + chunk.size))
+    named = ", ".join(f"{start}-{end - 1}" for start, end in ranges[:_NAMED])
+    total = sum(chunk.size for chunk in damaged)
+    bases = sorted({part.digest for start, end in ranges for part in layout.within(start, end - start)})
+    inside = "" if layout.is_whole else f", which lie in {', '.join(map(str, bases[:_NAMED]))}"
+    return f"{message}; damaged are {total} bytes of {layout.size}, at {named}{inside}"
+
+
+def _read(bucket: Bucket, layout: Layout) -> Iterator[memoryview]:
+    """Read a blob from wherever its bytes lie; IntegrityError where an object is too short."""
+    for part in layout.parts:
         left = part.size
         for piece in bucket.read(part.key, part.offset, part.size):
             view = memoryview(piece).cast("B")[:left]

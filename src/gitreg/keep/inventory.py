@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gitreg.keep.trash import TRASH
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from gitreg.objects.bucket import Bucket, Found
 
 BLOBS, RECIPES, CHUNKS, SIMILAR = "blobs/", "recipes/", "chunks/", "similar/"
-TRASH = "trash/"
 _BY_DIGEST = re.compile(r"(blobs|recipes|chunks)/sha256/([0-9a-f]{2})/(\2[0-9a-f]{62})")
 _BY_FEATURE = re.compile(r"similar/[0-9a-f]{1,64}/([0-9a-f]{64})")
 
@@ -38,6 +38,11 @@ class Stored:
     def is_there(self) -> bool:
         """Whether the blob can be read, if everything that belongs to it is sound."""
         return self.blob is not None or self.recipe is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that is left of it is empty: the features that it was found by, or the mark of an upload."""
+        return not self.is_there and self.chunks is None
 
     @property
     def size(self) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from gitreg.errors import InvalidError
+from gitreg.errors import IntegrityError, InvalidError
 from gitreg.objects.streams import CHUNK
 
 if TYPE_CHECKING:
@@ -18,17 +18,24 @@ BLOCK = tarfile.BLOCKSIZE
 _MAX_SIZE = 1 << 50
 
 
+class Source(Protocol):
+    """What a tar is read from: a file, or one that is hashed on the way."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give that many bytes, fewer only at the end."""
+
+
 def add(sink: BinaryIO, name: str, size: int, source: Readable) -> None:
-    """Append a file; InvalidError where the source does not have `size` bytes."""
+    """Append a file; IntegrityError, and not a byte more written, where the source does not have `size` bytes."""
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o444
     sink.write(info.tobuf(tarfile.GNU_FORMAT))
     buffer, done = memoryview(bytearray(CHUNK)), 0
-    while count := source.readinto(buffer):
-        sink.write(buffer[:count])
+    while done <= size and (count := source.readinto(buffer)):
+        sink.write(buffer[: min(count, size - done)])
         done += count
     if done != size:
-        raise InvalidError(f"{name} has {done} bytes, and {size} were announced")
+        raise IntegrityError(f"{name} has {'more' if done > size else 'fewer'} than {size} bytes")
     sink.write(b"\0" * (-size % BLOCK))
 
 
@@ -40,7 +47,7 @@ def finish(sink: BinaryIO) -> None:
 class Member(io.RawIOBase):
     """One file in a tar, to be read once and before the next one is asked for."""
 
-    def __init__(self, file: BinaryIO, name: str, size: int) -> None:
+    def __init__(self, file: Source, name: str, size: int) -> None:
         super().__init__()
         self.name = name
         self.size = size
@@ -74,7 +81,7 @@ class Member(io.RawIOBase):
             left -= len(data)
 
 
-def members(file: BinaryIO) -> Iterator[Member]:
+def members(file: Source) -> Iterator[Member]:
     """Give the files of a tar, in their order; InvalidError for anything but plain files, or where its end is missing.
 
     One header of 512 bytes a file is all that is looked at: extensions that tell of what is to come are refused.
@@ -96,7 +103,7 @@ def members(file: BinaryIO) -> Iterator[Member]:
         member.skip()
 
 
-def _block(file: BinaryIO) -> bytes:
+def _block(file: Source) -> bytes:
     data = file.read(BLOCK)
     if len(data) != BLOCK:
         raise InvalidError("the bundle is cut off")

@@ -8,11 +8,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from gitreg.config import locate
-from gitreg.errors import ConflictError, NotFoundError
+from gitreg.errors import ConflictError, GitregError, NotFoundError
 from gitreg.git import Repository, refs
-from gitreg.keep.claims import check_alone
+from gitreg.git.history import not_below
+from gitreg.keep import left_behind
+from gitreg.keep.claims import begin, check_alone, renew
 from gitreg.keep.collect import Collected, Collector
-from gitreg.keep.fsck import Checked, Checker, Source
+from gitreg.keep.fsck import Checked, Checker
+from gitreg.keep.mend import Source
 from gitreg.keep.retention import Terms
 from gitreg.layout import MAIN
 from gitreg.reader import Snapshot
@@ -21,17 +24,19 @@ from gitreg.writer import open_target
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from gitreg.digest import Digest
     from gitreg.objects import Store
+    from gitreg.objects.bucket import Bucket
     from gitreg.settings import Settings
     from gitreg.writer import Target
 
     Moved = Callable[[int], None]
 
 SEEN = "refs/gitreg/seen/"
+_LOOKS = 5  # at a registry that moves on while it is looked at
 
 
 # Checking
@@ -40,13 +45,19 @@ SEEN = "refs/gitreg/seen/"
 def fsck(snapshot: Snapshot, opened: Store, *, deep: bool, repair: bool, moved: Moved) -> tuple[Checked, ...]:
     """Hold every store of a registry against what main needs; with `repair`, mend it from the others and the cache."""
     found = present(snapshot.repository, snapshot.commit)
+    left = left_behind.read(snapshot.repository.common_dir)
     stores = _stores(opened)
-    return tuple(
-        Checker(store.bucket, found.needs, moved).run(
-            found.versions, deep=deep, sources=_sources(store, stores) if repair else ()
-        )
-        for store in stores
-    )
+    checked = []
+    for store in stores:
+        checker = Checker(store.bucket, found.needs, moved)
+        try:
+            sources = _sources(store, stores) if repair else None
+            checked.append(checker.run(found.versions, deep=deep, sources=sources, left_behind=left))
+        except GitregError as error:
+            if len(stores) == 1:
+                raise
+            checked.append(checker.unchecked(found.versions, error.message, deep=deep))
+    return tuple(checked)
 
 
 def _stores(opened: Store) -> list[Store]:
@@ -89,20 +100,46 @@ def gc(  # noqa: PLR0913 - a registry and its store, and what the user asks for
     """Take out of every store what no version needs; see `keep.collect`. `also` are registries that share the store."""
     terms = Terms.of(settings.retention, grace=grace, trash=trash)
     now = time.time()
+    buckets = [store.bucket for store in _stores(opened)]
     with ExitStack() as stack:
-        watched = [_Watched(target, terms, now)]
+        own = _Watched(target, terms, now)
+        watched = [own]
         for location in also:
             other = stack.enter_context(open_target(locate(location)))
             watched.append(_Watched(other, None, now))
-        names = {settings.name, *(each.name for each in watched)}
+        names = {each.name for each in watched}
         needed = _together([each.look() for each in watched])
-        provenance = {"registry": settings.name, "commit": watched[0].refs[MAIN]}
+        commit = own.refs[MAIN]
+        for bucket in buckets:
+            check_alone(bucket, names, lambda commits: _unknown(watched, commits))
+        if not dry_run:
+            _claim_first(buckets, own.name, commit)
+        provenance = {"registry": own.name, "commit": commit}
         done = []
-        for store in _stores(opened):
-            check_alone(store.bucket, names)
-            collector = Collector(store.bucket, needed, terms, now, lambda: _new(watched))
+        for bucket in buckets:
+            collector = Collector(bucket, needed, terms, now, lambda: _new(watched))
             done.append(collector.run(provenance, dry_run=dry_run))
+            if not dry_run:
+                renew(bucket, own.name, commit, own.unknown)
         return tuple(done)
+
+
+def _claim_first(buckets: Sequence[Bucket], registry: str, commit: str) -> None:
+    """Claim each store; ConflictError, once, where the registry never did before."""
+    fresh = [bucket.uri for bucket in buckets if not begin(bucket, registry, commit)]
+    if fresh:
+        raise ConflictError(
+            f"the registry {registry!r} had not claimed the store {fresh[0]!r}, and has now; nothing was taken",
+            hint="if no other registry keeps weights there, or --also names all that do, run it again",
+        )
+
+
+def _unknown(watched: Sequence[_Watched], commits: Iterable[str]) -> set[str]:
+    """Name the commits that none of the registries has."""
+    left = set(commits)
+    for each in watched:
+        left = each.unknown(left)
+    return left
 
 
 def _new(watched: Sequence[_Watched]) -> set[str]:
@@ -151,6 +188,11 @@ class _Watched:
             self._seen.update(now)
         return self._added
 
+    def unknown(self, commits: Iterable[str]) -> set[str]:
+        """Name the commits that this registry does not have below its refs, as they are now."""
+        left = not_below(self._repository, set(commits), self._seen.values())
+        return not_below(self._repository, left, self._now().values()) if left else left
+
     def _now(self) -> dict[str, str]:
         """Read every ref of the registry, wherever it is."""
         found = dict(refs.list_refs(self._repository, "refs/")) if self._is_here else self._fetched()
@@ -162,9 +204,9 @@ class _Watched:
         from gitreg.git import remote
 
         url = self._target.url or ""
-        remote.fetch(self._repository, url, [f"+refs/*:{SEEN}*"])
-        there = remote.ls_remote(url, repository=self._repository)
-        missing = [ref for ref, oid in there.items() if self._repository.objects.info(oid) is None]
-        if missing:
-            raise ConflictError("the registry changed while it was read", hint="try again")
-        return there
+        for _ in range(_LOOKS):
+            remote.fetch(self._repository, url, [f"+refs/*:{SEEN}*"])
+            there = remote.ls_remote(url, repository=self._repository)
+            if all(info is not None for info in self._repository.objects.infos(list(there.values()))):
+                return there
+        raise ConflictError("the registry changed while it was read, again and again", hint="try again")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.access import Access, Action, Grant, effective_admins
-from gitreg.config import is_repository
+from gitreg.config import STORE, is_repository
 from gitreg.errors import ConflictError, InvalidError
 from gitreg.gate import RefUpdate, refusal
 from gitreg.gate_hooks import audit, identity
@@ -138,7 +138,7 @@ def _furnish(path: Path, request: InitRequest, files: Mapping[str, bytes] | None
         store = snapshot.settings.store
         if files is None:
             write_marks(repository)
-            _make_store(store, repository.git_dir)
+            _make_store(repository.config(STORE) or store, repository.git_dir)
     return InitResult(
         path=path, store=store or "", admins=tuple(sorted(admins)), identity=source, hooks=tuple(hooks), commit=tip
     )
@@ -253,9 +253,14 @@ def _make_store(uri: str | None, git_dir: Path) -> None:
 
 
 def clone(url: str, path: Path | None = None) -> Path:
-    """Clone a registry with the hooks that check what one commits and pushes; deploy tags stay on the server."""
+    """Clone a registry, by URL, path or name, with the hooks that check what one commits and pushes.
+
+    Deploy tags stay on the server.
+    """
+    from gitreg.config import is_url, place_of
     from gitreg.git import remote
 
+    url = url if is_url(url) else place_of(url)
     target = path or Path(url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git"))
     if target.exists() and any(target.iterdir()):
         raise ConflictError(f"{target} exists and is not empty", hint="name a new folder")
