@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitreg.reader.snapshot import Overlay, Snapshot, VersionFile
+from gitreg.reader.snapshot import Overlay, PlainFile, RegistryFiles, Snapshot, VersionFile
 
 if TYPE_CHECKING:
     from gitreg.reader.history import DeploymentRecord, LogEntry, commit_before, deployments, log, pointer_at
@@ -13,6 +13,8 @@ __all__ = [
     "DeploymentRecord",
     "LogEntry",
     "Overlay",
+    "PlainFile",
+    "RegistryFiles",
     "Snapshot",
     "VersionFile",
     "commit_before",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from gitreg.deployment import Approval, Deployment, Status
 from gitreg.digest import Digest
@@ -48,43 +49,37 @@ class VersionFile:
     digest: Digest
 
 
-class Snapshot:
-    """The files of a registry at one commit, read from git as far as a question needs.
+class PlainFile(NamedTuple):
+    """What a file of the registry says, as plain data, and the digest of its bytes."""
 
-    It is a `State` for the gate, and the answer to every question about one model or one environment.
+    data: Mapping[str, Any]
+    digest: Digest
+
+
+class RegistryFiles(ABC):
+    """The files of a registry at one commit, wherever they are read from.
+
+    It answers every question about one model or one environment; those about history are git's.
     """
 
-    def __init__(self, repository: Repository, commit: str) -> None:
-        self.repository = repository
-        self.commit = commit
+    commit: str
 
-    def read(self, path: str) -> bytes | None:
-        """Give a file's bytes, or None."""
-        return self.repository.objects.blob(self.commit, path)
+    @abstractmethod
+    def plain(self, path: str) -> PlainFile | None:
+        """Give what a file says, or None where there is no such file."""
 
+    @abstractmethod
     def names(self, folder: str) -> Sequence[str]:
         """Give the names directly inside a folder."""
-        return [entry.name for entry in self.repository.objects.entries(self.commit, folder)]
 
-    @cached_property
+    @abstractmethod
+    def card(self, name: ModelName) -> str | None:
+        """Read the model card, in Markdown."""
+
+    @property
+    @abstractmethod
     def settings(self) -> Settings:
         """The registry's settings."""
-        from gitreg.settings import Settings
-
-        return Settings.parse(self._required(SETTINGS), SETTINGS)
-
-    @cached_property
-    def access(self) -> Access:
-        """The access rules."""
-        from gitreg.access import Access
-
-        return Access.parse(self._required(ACCESS), ACCESS)
-
-    def _required(self, path: str) -> bytes:
-        data = self.read(path)
-        if data is None:
-            raise NotFoundError(f"{path} is missing at {self.commit[:10]}", hint="is this a gitreg registry?")
-        return data
 
     # Models and versions
 
@@ -96,21 +91,16 @@ class Snapshot:
 
     def model(self, name: ModelName) -> Model:
         """Read a model's description; NotFoundError names the nearest model."""
-        data = self.read(model_path(name))
-        if data is None:
+        found = self.plain(model_path(name))
+        if found is None:
             raise self._no_model(name)
-        return Model.from_data(_accepted(data, model_path(name)))
+        return Model.from_data(found.data)
 
     def _no_model(self, name: ModelName) -> NotFoundError:
         known = [str(each) for each in self.models()]
         near = did_you_mean(str(name), known)
         hint = f"did you mean {near}?" if near else "`gitreg list` shows what there is"
         return NotFoundError(f"there is no model {name}", hint=hint)
-
-    def card(self, name: ModelName) -> str | None:
-        """Read the model card, in Markdown."""
-        data = self.read(card_path(name))
-        return data.decode("utf-8", "replace") if data is not None else None
 
     def versions(self, name: ModelName) -> list[Version]:
         """List the versions of a model, tombstones included, lowest first."""
@@ -122,12 +112,8 @@ class Snapshot:
 
     def find(self, name: ModelName, version: Version) -> VersionFile | Tombstone | None:
         """Read one version, or None where there is none."""
-        path = version_path(name, version)
-        data = self.read(path)
-        if data is None:
-            return None
-        value = version_from_data(_accepted(data, path))
-        return value if isinstance(value, Tombstone) else VersionFile(value, Digest.of(data))
+        found = self.plain(version_path(name, version))
+        return _version(found) if found is not None else None
 
     def version(self, name: ModelName, version: Version) -> VersionFile:
         """Read one version; NotFoundError where it does not exist or was deleted."""
@@ -142,14 +128,11 @@ class Snapshot:
         raise NotFoundError(f"there is no version {name}@{version}", hint=hint)
 
     def every_version(self, name: ModelName) -> Iterator[VersionFile | Tombstone]:
-        """Read all versions of a model through one stream, lowest first."""
-        folder = f"{MODELS}/{name}"
-        entries = {entry.name: entry.oid for entry in self.repository.objects.entries(self.commit, folder)}
-        ordered = self.versions(name)
-        blobs = self.repository.objects.read_many([entries[f"{version}.yaml"] for version in ordered])
-        for version, (_, data) in zip(ordered, blobs, strict=True):
-            value = version_from_data(_accepted(data, version_path(name, version)))
-            yield value if isinstance(value, Tombstone) else VersionFile(value, Digest.of(data))
+        """Read all versions of a model, lowest first."""
+        for version in self.versions(name):
+            found = self.find(name, version)
+            if found is not None:
+                yield found
 
     # Selectors
 
@@ -204,18 +187,19 @@ class Snapshot:
 
     def environments(self) -> list[EnvironmentName]:
         """Name the environments in the order of the settings."""
-        data: Mapping[str, Any] = _accepted(self._required(SETTINGS), SETTINGS)
+        found = self.plain(SETTINGS)
+        if found is None:
+            raise self._missing(SETTINGS)
         try:
-            return [EnvironmentName(rule["name"]) for rule in data.get("environments", ())]
+            return [EnvironmentName(rule["name"]) for rule in found.data.get("environments", ())]
         except (InvalidError, KeyError, TypeError):
             # It was not judged when it came in: reading it strictly says what is wrong.
             return [rule.name for rule in self.settings.environments]
 
     def pointer(self, environment: EnvironmentName, name: ModelName) -> Deployment | None:
         """Read what is meant to run somewhere."""
-        path = deployment_path(environment, name)
-        data = self.read(path)
-        return Deployment.from_data(_accepted(data, path)) if data is not None else None
+        found = self.plain(deployment_path(environment, name))
+        return Deployment.from_data(found.data) if found is not None else None
 
     def pointers(self, environment: EnvironmentName) -> Iterator[Deployment]:
         """Read every pointer of an environment."""
@@ -234,18 +218,80 @@ class Snapshot:
 
     def status(self, environment: EnvironmentName, name: ModelName) -> Status | None:
         """Read what was last reported to run somewhere."""
-        path = status_path(environment, name)
-        data = self.read(path)
-        return Status.from_data(_accepted(data, path)) if data is not None else None
+        found = self.plain(status_path(environment, name))
+        return Status.from_data(found.data) if found is not None else None
 
     def approvals(self, name: ModelName, version: Version) -> Iterator[Approval]:
         """Read the approvals of a version, for every environment."""
         for environment in self.names(f"{APPROVALS}/{name}/{version}"):
             folder = approvals_path(name, version, EnvironmentName(environment))
             for user in self.names(folder):
-                data = self.read(f"{folder}/{user}")
-                if data is not None:
-                    yield Approval.from_data(_accepted(data, f"{folder}/{user}"))
+                found = self.plain(f"{folder}/{user}")
+                if found is not None:
+                    yield Approval.from_data(found.data)
+
+    def _missing(self, path: str) -> NotFoundError:
+        return NotFoundError(f"{path} is missing at {self.commit[:10]}", hint="is this a gitreg registry?")
+
+
+def _version(file: PlainFile) -> VersionFile | Tombstone:
+    value = version_from_data(file.data)
+    return value if isinstance(value, Tombstone) else VersionFile(value, file.digest)
+
+
+class Snapshot(RegistryFiles):
+    """A registry at one commit, read from git as far as a question needs; it is a `State` for the gate."""
+
+    def __init__(self, repository: Repository, commit: str) -> None:
+        self.repository = repository
+        self.commit = commit
+
+    def read(self, path: str) -> bytes | None:
+        """Give a file's bytes, or None."""
+        return self.repository.objects.blob(self.commit, path)
+
+    def plain(self, path: str) -> PlainFile | None:
+        """Give what a file says, or None where there is no such file."""
+        data = self.read(path)
+        return PlainFile(_accepted(data, path), Digest.of(data)) if data is not None else None
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Give the names directly inside a folder."""
+        return [entry.name for entry in self.repository.objects.entries(self.commit, folder)]
+
+    def card(self, name: ModelName) -> str | None:
+        """Read the model card, in Markdown."""
+        data = self.read(card_path(name))
+        return data.decode("utf-8", "replace") if data is not None else None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The registry's settings."""
+        from gitreg.settings import Settings
+
+        return Settings.parse(self._required(SETTINGS), SETTINGS)
+
+    @cached_property
+    def access(self) -> Access:
+        """The access rules."""
+        from gitreg.access import Access
+
+        return Access.parse(self._required(ACCESS), ACCESS)
+
+    def _required(self, path: str) -> bytes:
+        data = self.read(path)
+        if data is None:
+            raise self._missing(path)
+        return data
+
+    def every_version(self, name: ModelName) -> Iterator[VersionFile | Tombstone]:
+        """Read all versions of a model through one stream, lowest first."""
+        folder = f"{MODELS}/{name}"
+        entries = {entry.name: entry.oid for entry in self.repository.objects.entries(self.commit, folder)}
+        ordered = self.versions(name)
+        blobs = self.repository.objects.read_many([entries[f"{version}.yaml"] for version in ordered])
+        for version, (_, data) in zip(ordered, blobs, strict=True):
+            yield _version(PlainFile(_accepted(data, version_path(name, version)), Digest.of(data)))
 
 
 class Overlay:

@@ -10,7 +10,7 @@ from gitreg.git import history as git_history
 from gitreg.layout import MODELS, version_path
 from gitreg.manifest import Lifecycle, Manifest, Tombstone
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version
-from gitreg.reader import Snapshot, VersionFile
+from gitreg.reader import RegistryFiles, Snapshot, VersionFile
 from gitreg.records import dataclass
 from gitreg.registry.results import LineageNode, ModelSummary, StatusRow, VersionDetails, VersionSummary
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from gitreg.reader import DeploymentRecord, LogEntry
 
 
-def found(snapshot: Snapshot, selector: Selector) -> VersionFile:
+def found(snapshot: RegistryFiles, selector: Selector) -> VersionFile:
     """Read the version that a selector means."""
     return snapshot.version(selector.model, snapshot.resolve(selector))
 
 
-def _deployed(snapshot: Snapshot, name: ModelName) -> dict[EnvironmentName, set[Version]]:
+def _deployed(snapshot: RegistryFiles, name: ModelName) -> dict[EnvironmentName, set[Version]]:
     """Tell which versions run where."""
     running = {}
     for environment in snapshot.environments():
@@ -38,14 +38,14 @@ def _deployed(snapshot: Snapshot, name: ModelName) -> dict[EnvironmentName, set[
     return running
 
 
-def models(snapshot: Snapshot, project: str | None) -> list[ModelSummary]:
+def models(snapshot: RegistryFiles, project: str | None) -> list[ModelSummary]:
     """Summarise every model."""
     if project is not None and not snapshot.names(f"{MODELS}/{project}"):
         raise NotFoundError(f"there is no project {project!r}", hint="`gitreg list` shows every model")
     return [_summary(snapshot, name) for name in snapshot.models(project)]
 
 
-def _summary(snapshot: Snapshot, name: ModelName) -> ModelSummary:
+def _summary(snapshot: RegistryFiles, name: ModelName) -> ModelSummary:
     model = snapshot.model(name)
     versions = snapshot.versions(name)
     try:
@@ -64,7 +64,7 @@ def _summary(snapshot: Snapshot, name: ModelName) -> ModelSummary:
     )
 
 
-def show(snapshot: Snapshot, selector: Selector) -> VersionDetails:
+def show(snapshot: RegistryFiles, selector: Selector) -> VersionDetails:
     """Describe one version."""
     file = found(snapshot, selector)
     manifest = file.manifest
@@ -79,12 +79,12 @@ def show(snapshot: Snapshot, selector: Selector) -> VersionDetails:
     )
 
 
-def versions(snapshot: Snapshot, name: ModelName) -> list[VersionSummary]:
+def versions(snapshot: RegistryFiles, name: ModelName) -> list[VersionSummary]:
     """Summarise every version of a model, highest first."""
     return [row for _, row in rows(snapshot, name)][::-1]
 
 
-def rows(snapshot: Snapshot, name: ModelName) -> Iterator[tuple[VersionFile | Tombstone, VersionSummary]]:
+def rows(snapshot: RegistryFiles, name: ModelName) -> Iterator[tuple[VersionFile | Tombstone, VersionSummary]]:
     """Read and summarise the versions of a model, lowest first."""
     aliases = snapshot.model(name).aliases
     running = _deployed(snapshot, name)
@@ -126,7 +126,7 @@ def _row(
     )
 
 
-def lineage(snapshot: Snapshot, selector: Selector, depth: int) -> LineageNode:
+def lineage(snapshot: RegistryFiles, selector: Selector, depth: int) -> LineageNode:
     """Build the tree of what a version came from."""
     from gitreg.lineage import lineage as ancestors
 
@@ -160,7 +160,7 @@ def _node(ancestor: Ancestor, lifecycles: Mapping[tuple[ModelName, Version], Lif
     return LineageNode(name=str(ancestor), relation=ancestor.relation, state=state, parents=tuple(parents))
 
 
-def status(snapshot: Snapshot, environment: EnvironmentName | None, name: ModelName | None) -> list[StatusRow]:
+def status(snapshot: RegistryFiles, environment: EnvironmentName | None, name: ModelName | None) -> list[StatusRow]:
     """Compare what is meant to run with what was reported to."""
     if name is not None:
         snapshot.model(name)
@@ -177,7 +177,7 @@ def status(snapshot: Snapshot, environment: EnvironmentName | None, name: ModelN
 
 
 def _status_row(
-    snapshot: Snapshot, where: EnvironmentName, name: ModelName, sides: tuple[Deployment | None, Status | None]
+    snapshot: RegistryFiles, where: EnvironmentName, name: ModelName, sides: tuple[Deployment | None, Status | None]
 ) -> StatusRow:
     pointer, reported = sides
     file = snapshot.find(name, pointer.version) if pointer else None
@@ -240,7 +240,7 @@ def log(snapshot: Snapshot, name: ModelName | None, limit: int | None) -> list[L
     return list(read_log(snapshot.repository, snapshot.commit, paths=paths, limit=limit))
 
 
-def complete(snapshot: Snapshot, prefix: str) -> list[str]:
+def complete(snapshot: RegistryFiles, prefix: str) -> list[str]:
     """Complete a model or, after @, what a selector may name."""
     if "@" not in prefix:
         return [str(name) for name in snapshot.models() if str(name).startswith(prefix)]

@@ -1,167 +1,194 @@
-"""Find versions by conditions on simple fields, such as `metrics.auc>0.95`."""
+"""Find versions by conditions, such as `metrics.auc > 0.95 and deployed('prod')`, through the index."""
 
 from __future__ import annotations
 
-import operator
-import re
-from itertools import islice
-from math import isfinite, nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError
-from gitreg.names import Version, did_you_mean
-from gitreg.reader import VersionFile
+from gitreg.index.compile import Surroundings
+from gitreg.index.pages import Hit, Query, Search
+from gitreg.index.schema import SCHEMA
+from gitreg.manifest import Lifecycle
+from gitreg.names import AliasName, EnvironmentName, ModelName, Version
+from gitreg.reader import indexing
+from gitreg.reader.history import parse_time
 from gitreg.records import dataclass
-from gitreg.registry.reads import rows
+from gitreg.registry.results import VersionSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
+    from sqlite3 import Connection
 
-    from gitreg.manifest import Manifest
     from gitreg.reader import Snapshot
-    from gitreg.registry.results import VersionSummary
-
-_CONDITION = re.compile(r"\s*([a-z_]+)((?:\.[^<>=!~]+?)?)\s*(<=|>=|!=|==|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
-_TIME = re.compile(r"([0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?)?)?)?)?)Z?", re.ASCII)
-_ORDER: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    ">": operator.gt,
-    "<=": operator.le,
-    ">=": operator.ge,
-}
-_PLAIN = ("model", "project", "version", "author", "license", "lifecycle", "description", "created", "base", "task")
-_SETS = ("deployed", "alias", "dataset", "framework", "digest", "parent")
-_MAPS = ("metrics", "labels", "hyperparameters")
-_NUMERIC = frozenset({"metrics", "hyperparameters"})
-FIELDS = (*_PLAIN, *_SETS, *(f"{name}.<key>" for name in _MAPS))
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One comparison: field, key below it, operator, value as typed; `bound` is what an order compares with."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A page of a search: its versions, the commit that it is of, the cursor of the next page (None: the last).
 
-    field: str
-    key: str
-    operator: str
-    value: str
-    bound: float | Version | str | None = None
+    `notes` is what should be said about it: files that could not be read, an index that cannot be written.
+    """
 
-    def __call__(self, values: Sequence[object]) -> bool:
-        """Whether any of a field's values meets the condition (for `!=`: whether none equals it)."""
-        if self.operator == "!=":
-            return not any(_equal(value, self.value) for value in values)
-        if self.operator in {"=", "=="}:
-            return any(_equal(value, self.value) for value in values)
-        if self.operator == "~":
-            return any(self.value.lower() in str(value).lower() for value in values)
-        return any(self._ordered(value) for value in values)
+    versions: tuple[VersionSummary, ...]
+    commit: str
+    next: str | None = None
+    notes: tuple[str, ...] = ()
 
-    def _ordered(self, value: object) -> bool:
-        compare, bound = _ORDER[self.operator], self.bound
-        if isinstance(bound, Version):
-            return isinstance(value, Version) and compare(value, bound)
-        if isinstance(bound, str):
-            # As precise as what was typed: 2026-01-31 is the whole day. RFC 3339 in UTC orders as text does.
-            return compare(str(value)[: len(bound)], bound)
-        return isinstance(value, int | float) and not isinstance(value, bool) and compare(value, bound)
+    def __len__(self) -> int:
+        """Count the versions of this page."""
+        return len(self.versions)
+
+    def __iter__(self) -> Iterator[VersionSummary]:
+        """Go through the versions of this page."""
+        return iter(self.versions)
+
+    def __getitem__(self, place: int) -> VersionSummary:
+        """Give one version of this page."""
+        return self.versions[place]
 
 
-def _equal(value: object, wanted: str) -> bool:
-    if isinstance(value, bool):
-        return wanted == str(value).lower()
-    if isinstance(value, int | float):
-        try:
-            return float(value) == float(wanted)
-        except ValueError:
-            return False
-    return str(value) == wanted
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """How a search is answered: the SQL with its parameters, and the way that SQLite takes."""
+
+    sql: str
+    parameters: tuple[str, ...]
+    plan: tuple[str, ...]
 
 
-def _bound(field: str, value: str) -> float | Version | str:
-    """Read the value that an order compares with: a number, a version, a time to any precision."""
-    if field == "version":
-        return Version(value)
-    if field == "created":
-        match = _TIME.fullmatch(value)
-        if match:
-            return match[1]
-        raise InvalidError(f"{value!r} is not a time", hint="write 2026, 2026-01, 2026-01-31 or 2026-01-31T12:00:00Z")
-    if field not in _NUMERIC:
-        raise InvalidError(f"{field} has no order", hint="allowed with it: = != ~")
-    try:
-        number = float(value)
-    except ValueError:
-        number = nan
-    if not isfinite(number):
-        raise InvalidError(f"{value!r} is not a number", hint=f"{field} are compared as numbers")
-    return number
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexState:
+    """What the index of this clone holds, and whether that is what main says."""
+
+    path: Path
+    size: int
+    schema: int
+    commit: str | None
+    current: bool
+    versions: int = 0
+    manifests: int = 0
+    models: int = 0
+    deployments: int = 0
+    problems: tuple[str, ...] = ()
+    read: int | None = None
 
 
-def parse(text: str) -> Condition:
-    """Read one condition; InvalidError names the fields that there are."""
-    match = _CONDITION.fullmatch(text)
-    if not match or not match[4]:
-        raise InvalidError(f"{text!r} is not a condition", hint="write FIELD OPERATOR VALUE, as in metrics.auc>0.95")
-    field, key, comparison, value = match[1], match[2].removeprefix(".").strip(), match[3], match[4]
-    if (field in _MAPS) == bool(key) and field in (*_PLAIN, *_SETS, *_MAPS):
-        return Condition(field, key, comparison, value, _bound(field, value) if comparison in _ORDER else None)
-    near = did_you_mean(f"{field}.{key}" if key else field, [*_PLAIN, *_SETS, *(f"{name}.{key}" for name in _MAPS)])
-    raise InvalidError(
-        f"there is no field {field + match[2]!r} to search by",
-        hint=f"did you mean {near}?" if near else f"allowed: {', '.join(FIELDS)}",
-    )
+def search(snapshot: Snapshot, query: Query, *, now: bool) -> Found:
+    """Find a page of the versions that meet every condition; without an order by model, highest version first."""
+    _check(query)
+
+    def question(connection: Connection) -> tuple[tuple[VersionSummary, ...], str | None, int]:
+        hits, cursor = _prepared(snapshot, query, connection).run(connection, snapshot.commit)
+        problems = connection.execute("SELECT count(*) FROM problems").fetchone()[0]
+        return tuple(_Rows(connection).summary(hit) for hit in hits), cursor, problems
+
+    (versions, cursor, problems), notes = indexing.ask(snapshot, question, now=now)
+    if problems:
+        notes.append(f"{problems} files could not be read and are left out; `gitreg check` shows what is wrong")
+    return Found(versions=versions, commit=snapshot.commit, next=cursor, notes=tuple(notes))
 
 
-def search(snapshot: Snapshot, conditions: Sequence[str], limit: int | None) -> list[VersionSummary]:
-    """Find the versions that meet every condition, by model and then highest version first."""
-    wanted = [parse(text) for text in conditions]
-    if not wanted:
+def explain(snapshot: Snapshot, query: Query, *, now: bool) -> Explained:
+    """Tell how a search would be answered."""
+    _check(query)
+
+    def question(connection: Connection) -> Explained:
+        found = _prepared(snapshot, query, connection)
+        sql = found.sql(connection)
+        return Explained(sql=sql.text, parameters=tuple(map(repr, sql.values)), plan=tuple(found.plan(connection)))
+
+    return indexing.ask(snapshot, question, now=now)[0]
+
+
+def _check(query: Query) -> None:
+    if not query.conditions:
         raise InvalidError("no condition is given", hint="gitreg search 'metrics.auc>0.95' labels.team=risk")
-    if limit is not None and limit < 1:
-        raise InvalidError(f"--limit: found {limit}, allowed: 1 or more")
-    return list(islice(_matching(snapshot, wanted), limit))
+    if query.limit is not None and query.limit < 1:
+        raise InvalidError(f"--limit: found {query.limit}, allowed: 1 or more")
 
 
-def _matching(snapshot: Snapshot, wanted: Sequence[Condition]) -> Iterator[VersionSummary]:
-    for name in snapshot.models():
-        task = snapshot.model(name).task
-        for file, row in reversed(list(rows(snapshot, name))):
-            if isinstance(file, VersionFile) and all(
-                condition(values_of(file, row, task, condition)) for condition in wanted
-            ):
-                yield row
+def _prepared(snapshot: Snapshot, query: Query, connection: Connection) -> Search:
+    return Search(query, surroundings(snapshot, connection))
 
 
-def values_of(file: VersionFile, row: VersionSummary, task: str | None, condition: Condition) -> list[object]:
-    """Give the values of a condition's field in one version; empty where it has none."""
-    manifest, field = file.manifest, condition.field
-    if field in _MAPS:
-        if field == "hyperparameters":
-            source = (manifest.training.hyperparameters if manifest.training else None) or {}
-        else:
-            source = getattr(manifest, field)
-        return [source[condition.key]] if condition.key in source else []
-    if field in _SETS:
-        return _several(manifest, row, field)
-    special: dict[str, object] = {
-        "project": manifest.model.project,
-        "author": manifest.author.name,
-        "task": task,
-    }
-    value = special[field] if field in special else getattr(manifest, field)
-    return [] if value is None else [value]
+def surroundings(snapshot: Snapshot, connection: Connection) -> Surroundings:
+    """Give what a condition is compiled against."""
+
+    def moment(text: str) -> int:
+        if snapshot.repository.is_shallow:
+            raise InvalidError("this clone is shallow and has no full history", hint="git fetch --unshallow")
+        return parse_time(text)
+
+    names = connection.execute("SELECT name FROM environments ORDER BY place")
+    return Surroundings([name for (name,) in names], moment)
 
 
-def _several(manifest: Manifest, row: VersionSummary, field: str) -> list[object]:
-    training = manifest.training
-    framework = training.framework if training else None
-    datasets = training.datasets if training else ()
-    several: dict[str, list[object]] = {
-        "deployed": list(row.deployed),
-        "alias": list(row.aliases),
-        "dataset": [dataset.name for dataset in datasets],
-        "framework": [framework.name] if framework else [],
-        "digest": [str(artifact.digest) for artifact in manifest.artifacts],
-        "parent": [f"{parent.model}@{parent.version}" for parent in manifest.parents],
-    }
-    return several[field]
+class _Rows:
+    """Read what belongs to a version that was found."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def summary(self, hit: Hit) -> VersionSummary:
+        select = self.connection.execute
+        columns = "created, author, lifecycle, size, reason"
+        created, author, lifecycle, size, reason = select(
+            f"SELECT {columns} FROM manifests WHERE id = ?",
+            (hit.manifest,),
+        ).fetchone()
+        metrics = select("SELECT key, value FROM metrics WHERE manifest = ? ORDER BY rowid", (hit.manifest,))
+        labels = select("SELECT key, value FROM labels WHERE manifest = ? ORDER BY rowid", (hit.manifest,))
+        aliases = select("SELECT alias FROM aliases WHERE model = ? AND version = ?", (hit.model, hit.version))
+        deployed = select(
+            "SELECT e.name FROM environments e JOIN deployments d ON d.environment = e.name AND d.model = ? "
+            "AND d.until IS NULL WHERE ? IN (d.version, d.canary_version) ORDER BY e.place",
+            (hit.model, hit.version),
+        )
+        return VersionSummary(
+            model=ModelName.parse(hit.model),
+            version=Version(hit.version),
+            created=created,
+            author=author,
+            lifecycle=Lifecycle(lifecycle),
+            metrics=dict(metrics),
+            labels=dict(labels),
+            size=size,
+            aliases=tuple(AliasName(alias) for (alias,) in aliases),
+            deployed=tuple(EnvironmentName(name) for (name,) in deployed),
+            reason=reason,
+        )
+
+
+def build(snapshot: Snapshot, *, anew: bool) -> IndexState:
+    """Bring the index up to main, or make it anew; UnavailableError where it cannot be written."""
+    file = indexing.index_file(snapshot.repository)
+    if anew:
+        file.discard()
+    read = indexing.update(snapshot)
+    return state(snapshot, read)
+
+
+def state(snapshot: Snapshot, read: int | None = None) -> IndexState:
+    """Tell what the index holds, and change nothing."""
+    from gitreg.index.file import DamagedError
+
+    file = indexing.index_file(snapshot.repository)
+    try:
+        with file.reading() as connection:
+            commit = connection.execute("SELECT value FROM meta WHERE key = 'commit'").fetchone()
+            tables = ("versions", "manifests", "models", "deployments")
+            counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+            problems = tuple(": ".join(row) for row in connection.execute("SELECT * FROM problems ORDER BY path"))
+    except DamagedError:
+        return IndexState(path=file.path, size=0, schema=SCHEMA, commit=None, current=False)
+    return IndexState(
+        path=file.path,
+        size=file.path.stat().st_size,
+        schema=SCHEMA,
+        commit=commit[0] if commit else None,
+        current=commit == (snapshot.commit,),
+        problems=problems,
+        read=read,
+        **counts,
+    )

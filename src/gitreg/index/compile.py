@@ -1,0 +1,272 @@
+"""Compile a search into SQL; every value is a parameter."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+from gitreg.errors import InvalidError
+from gitreg.index.fields import BELONGS, FOUND_BY, Field, Kind, field_named, nearest
+from gitreg.index.language import Call, Compare, Expression, Not, Several, pointed
+from gitreg.index.precedence import precedence
+from gitreg.names import Selector, Version, did_you_mean
+from gitreg.records import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_TIME = re.compile(r"([0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?)?)?)?)?)Z?", re.ASCII)
+_SIZE = re.compile(r"([0-9.]+) ?([kmgt])(i?)b", re.ASCII | re.IGNORECASE)
+_WORDS = re.compile(r"\w+", re.UNICODE)
+_SIMPLE = {"=": "=", "==": "=", "!=": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">="}
+_ORDERS = frozenset({"<", ">", "<=", ">="})
+_EQUAL = frozenset({"=", "==", "!=", "in"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A piece of SQL and its parameters."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+    def __add__(self, other: Sql) -> Sql:
+        """Write one after the other."""
+        return Sql(self.text + other.text, self.values + other.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a search may begin: the ids of the versions that meet one of its terms, and the rows that are counted."""
+
+    ids: Sql
+    rows: Sql
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a search is compiled against: the registry's environments, and how a time is read."""
+
+    environments: Sequence[str]
+    moment: Callable[[str], int]
+
+
+class Compiler:
+    """Compile one condition as it was typed."""
+
+    def __init__(self, text: str, around: Surroundings) -> None:
+        self.text = text
+        self.around = around
+
+    def where(self, expression: Expression) -> Sql:
+        """Compile to a condition on versions v."""
+        if isinstance(expression, Several):
+            word = " AND " if expression.every else " OR "
+            terms = [self.where(each) for each in expression.terms]
+            values = tuple(value for term in terms for value in term.values)
+            return Sql(f"({word.join(term.text for term in terms)})", values)
+        if isinstance(expression, Not):
+            return Sql("NOT ") + self.where(expression.term)
+        if isinstance(expression, Call):
+            return self._call(expression)
+        field, condition = self._condition(expression)
+        belongs = BELONGS[field.table][0]
+        by = " INDEXED BY deployments_now" if field.table == "deployments" else ""
+        found = Sql(f"EXISTS (SELECT 1 FROM {field.table} x{by} WHERE {belongs} AND ") + condition + Sql(")")
+        return Sql("NOT ") + found if expression.operator == "!=" else found
+
+    def starts(self, expression: Expression) -> Iterator[Start]:
+        """Give where the search may begin, instead of with every version."""
+        if isinstance(expression, Several) and expression.every:
+            for each in expression.terms:
+                yield from self.starts(each)
+        elif isinstance(expression, Call) and expression.name == "deployed" and expression.at is None:
+            yield from self.starts(Compare("deployed", "=", (expression.argument,), expression.column))
+        elif isinstance(expression, Call) and expression.name == "deployed":
+            yield self._ran(expression)
+        elif isinstance(expression, Compare) and expression.operator in {"=", "==", "in", *_ORDERS}:
+            field, condition = self._condition(expression)
+            if (field.table, field.column) in FOUND_BY and "substr" not in condition.text:
+                by = " INDEXED BY deployments_where" if field.table == "deployments" else ""
+                rows = Sql(f"SELECT 1 FROM {field.table} x{by} WHERE ")
+                belongs = BELONGS[field.table][1]
+                joined = Sql(f"SELECT w.id FROM {field.table} x{by} CROSS JOIN versions w ON {belongs} WHERE ")
+                yield Start(joined + condition, rows + condition)
+
+    # Comparisons
+
+    def _condition(self, compare: Compare) -> tuple[Field, Sql]:
+        field = self.field(compare.field, compare.column)
+        key = Sql("x.key = ? AND ", (field.key,)) if field.key is not None else Sql("")
+        now = Sql("x.until IS NULL AND ") if field.table == "deployments" else Sql("")
+        return field, now + key + self._test(field, compare)
+
+    def field(self, name: str, column: int) -> Field:
+        """Find a field; InvalidError names the nearest."""
+        field = field_named(name)
+        if field is None:
+            raise self.refusal(column, "no such field", nearest(name), f"there is no field {name!r} to search by")
+        return field
+
+    def refusal(self, column: int, said: str, hint: str, what: str | None = None) -> InvalidError:
+        """Make the error that points at a column."""
+        return pointed(self.text, column, said, hint, what=what)
+
+    def _test(self, field: Field, compare: Compare) -> Sql:
+        operator, values, column = compare.operator, compare.values, f"x.{field.column}"
+        if operator == "present":
+            return Sql(f"{column} IS NOT NULL")
+        if operator in {"~", "like", "ilike"}:
+            return _matches(column, operator, values[0])
+        if operator in _ORDERS and field.kind is Kind.TEXT:
+            raise self.refusal(compare.column, "no order", "allowed with it: = != ~", f"{field.group} has no order")
+        if operator == "in" and field.kind is Kind.TEXT:
+            return Sql(f"{column} IN ({', '.join('?' * len(values))})", values)
+        tests = [self._one(field, "=" if operator == "in" else operator, value, compare) for value in values]
+        if len(tests) == 1:
+            return tests[0]
+        flat = tuple(value for test in tests for value in test.values)
+        return Sql(f"({' OR '.join(test.text for test in tests)})", flat)
+
+    def _one(self, field: Field, operator: str, value: str, compare: Compare) -> Sql:
+        column, sign, kind = f"x.{field.column}", _SIMPLE[operator], field.kind
+        if kind is Kind.NUMBER:
+            return Sql(f"{column} {sign} ?", (self._number(field, value, compare),))
+        if kind is Kind.PARAMETER:
+            if operator in _ORDERS:
+                return Sql(f"x.number {sign} ?", (self._number(field, value, compare),))
+            return Sql("(x.text = ? OR x.number = ?)", (value, _float(value)))
+        if kind is Kind.VERSION:
+            if operator in _ORDERS:
+                return Sql(f"x.precedence {sign} ?", (self._precedence(value, compare),))
+            return Sql(f"{column} = ?", (value,))
+        if kind is Kind.TIME:
+            time = self._time(value, compare)
+            # As precise as what was typed: 2026-01-31 is the whole day. RFC 3339 in UTC orders as text does.
+            return Sql(f"substr({column}, 1, {len(time)}) {sign} ?", (time,))
+        if kind is Kind.MILLISECONDS:
+            number = self._number(field, value, compare)
+            return Sql(f"CAST(strftime('%s', {column}) AS INTEGER) * 1000 {sign} ?", (number,))
+        return Sql(f"{column} = ?", (value,))
+
+    def _number(self, field: Field, value: str, compare: Compare) -> float:
+        number = _float(value)
+        if field.group == "size" and (size := _SIZE.fullmatch(value)) and (count := _float(size[1])) is not None:
+            number = count * (1024 if size[3] else 1000) ** (1 + "kmgt".index(size[2].lower()))
+        if number is None:
+            hint = f"{field.group} are compared as numbers" if field.key else f"{field.group} is compared as a number"
+            raise self.refusal(compare.column, "compared as a number", hint, f"{value!r} is not a number")
+        return number
+
+    def _precedence(self, value: str, compare: Compare) -> bytes:
+        try:
+            return precedence(Version(value).text)
+        except InvalidError as error:
+            raise self.refusal(compare.column, "a version", error.hint or "", error.message) from error
+
+    def _time(self, value: str, compare: Compare) -> str:
+        match = _TIME.fullmatch(value)
+        if match:
+            return match[1]
+        hint = "write 2026, 2026-01, 2026-01-31 or 2026-01-31T12:00:00Z"
+        raise self.refusal(compare.column, "a time", hint, f"{value!r} is not a time")
+
+    # Calls
+
+    def _call(self, call: Call) -> Sql:
+        calls = {
+            "deployed": self._deployed,
+            "text": self._text,
+            "descends_from": self._descends_from,
+            "ancestor_of": self._ancestor_of,
+        }
+        if call.name not in calls:
+            near = did_you_mean(call.name, calls)
+            hint = f"did you mean {near}(…)?" if near else f"allowed: {', '.join(f'{name}(…)' for name in calls)}"
+            raise self.refusal(call.column, "no such question", hint, f"there is no {call.name!r} to ask")
+        if call.at is not None and call.name != "deployed":
+            raise self.refusal(call.column, "takes no time", "only deployed(…, at …) does")
+        return calls[call.name](call)
+
+    def _deployed(self, call: Call) -> Sql:
+        names = self.around.environments
+        if call.argument not in names:
+            near = did_you_mean(call.argument, names)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(names) or 'none'}"
+            raise self.refusal(call.column, "no such environment", hint, f"there is no environment {call.argument!r}")
+        if call.at is None:
+            return self.where(Compare("deployed", "=", (call.argument,), call.column))
+        return Sql("v.id IN (") + self._ran(call).ids + Sql(")")
+
+    def _ran(self, call: Call) -> Start:
+        """Find what ran somewhere at a time, of all that ever ran there."""
+        moment = self.around.moment(call.at or "")
+        rows = Sql(
+            "FROM deployments x INDEXED BY deployments_when {} WHERE x.environment = ? AND x.since <= ? "
+            "AND (x.until IS NULL OR x.until > ?)",
+            (call.argument, moment, moment),
+        )
+        join = "CROSS JOIN versions w ON w.model = x.model AND w.version IN (x.version, x.canary_version)"
+        ids = Sql(f"SELECT w.id {rows.text.format(join)}", rows.values)
+        return Start(ids, Sql(f"SELECT 1 {rows.text.format('')}", rows.values))
+
+    def _text(self, call: Call) -> Sql:
+        words = _WORDS.findall(call.argument)
+        if not words:
+            raise self.refusal(call.column, "no words", "write the words to look for: text('fraud detection')")
+        wanted = " ".join(f'"{word}"' for word in words) + ("*" if call.argument.rstrip().endswith("*") else "")
+        return Sql(
+            "(v.manifest IN (SELECT rowid FROM manifest_texts WHERE manifest_texts MATCH ?) OR v.model IN "
+            "(SELECT model FROM models WHERE id IN (SELECT rowid FROM model_texts WHERE model_texts MATCH ?)))",
+            (wanted, wanted),
+        )
+
+    def _descends_from(self, call: Call) -> Sql:
+        step = (
+            "SELECT c.model, c.version FROM family f JOIN parents p ON p.model = f.model AND p.version = f.version "
+            "JOIN versions c ON c.manifest = p.manifest"
+        )
+        return self._family(call, step)
+
+    def _ancestor_of(self, call: Call) -> Sql:
+        step = (
+            "SELECT p.model, p.version FROM family f JOIN versions c ON c.model = f.model AND c.version = f.version "
+            "JOIN parents p ON p.manifest = c.manifest"
+        )
+        return self._family(call, step)
+
+    def _family(self, call: Call, step: str) -> Sql:
+        """Follow parents to the end; what was met once is not met again, so a circle ends."""
+        try:
+            selector = Selector.parse(call.argument)
+        except InvalidError as error:
+            raise self.refusal(call.column, "a version", error.hint or "", error.message) from error
+        if selector.version is None:
+            raise self.refusal(call.column, "a version", "write project/name@1.4.0", f"{call.argument!r} is no version")
+        model, version = str(selector.model), str(selector.version)
+        return Sql(
+            f"(v.id IN (WITH RECURSIVE family (model, version) AS (VALUES (?, ?) UNION {step}) "
+            "SELECT w.id FROM family f JOIN versions w ON w.model = f.model AND w.version = f.version) "
+            "AND NOT (v.model = ? AND v.version = ?))",
+            (model, version, model, version),
+        )
+
+
+def _float(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        number = nan
+    return number if isfinite(number) else None
+
+
+def _matches(column: str, operator: str, value: str) -> Sql:
+    """Compile what looks into a text: ~ and ilike do not mind the case of ASCII letters, like does."""
+    if operator == "~":
+        escaped = re.sub(r"([%_\\])", r"\\\1", value)
+        return Sql(f"{column} LIKE ? ESCAPE '\\'", (f"%{escaped}%",))
+    if operator == "ilike":
+        return Sql(f"{column} LIKE ?", (value,))
+    glob = "".join({"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}.get(mark, mark) for mark in value)
+    return Sql(f"{column} GLOB ?", (glob,))

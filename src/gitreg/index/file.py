@@ -1,0 +1,181 @@
+"""Open the index's file: many readers, one writer, thrown away where it is of another schema or damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from gitreg.errors import UnavailableError
+from gitreg.index.schema import create, create_indexes, is_ours
+from gitreg.records import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NAME = "index.sqlite"
+PATIENCE = 60.0
+"""Seconds to wait for another process that is writing the index."""
+
+_PAUSE = 0.02
+_CACHE = -65_536  # kibibytes of pages, for who writes
+_FULL = ("full", "disk i/o", "readonly", "unable to open", "locked", "busy")
+
+
+class DamagedError(Exception):
+    """The file is no index of ours, or not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """The index of one repository, at `<git directory>/gitreg/index.sqlite`."""
+
+    path: Path
+
+    @property
+    def _stamp(self) -> Path:
+        return self.path.with_suffix(".stamp")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read what there is, as it was at the first question; DamagedError where there is nothing usable."""
+        if not self.path.is_file() or not self._is_as_written():
+            raise DamagedError(f"{self.path} is not there, or not what was written")
+        with _opened(self.path) as connection:
+            if not is_ours(connection):
+                raise DamagedError(f"{self.path} is of another schema")
+            connection.execute("PRAGMA query_only = 1")
+            connection.execute("BEGIN")
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Change the index in one transaction, alone; what is unusable is thrown away first.
+
+        UnavailableError where another process keeps writing, or where nothing can be written here.
+        """
+        with _told(self.path), self._alone():
+            with contextlib.suppress(FileNotFoundError):
+                if not self._is_as_written() or not _is_usable(self.path):
+                    self._discard()
+            self._stamp.unlink(missing_ok=True)
+            with _opened(self.path, create=True) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                with _transaction(connection):
+                    yield connection
+                # What readers hold up now is caught up with by the next writer.
+                (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                self._write_stamp()
+
+    @contextlib.contextmanager
+    def copied(self, change: Callable[[sqlite3.Connection], object]) -> Iterator[sqlite3.Connection]:
+        """Read a copy that is gone afterwards, of what there is or of nothing, once it is changed."""
+        with _opened(None) as connection:
+            with contextlib.suppress(DamagedError, sqlite3.DatabaseError, OSError), self.reading() as source:
+                source.backup(connection)
+            with _transaction(connection):
+                change(connection)
+            yield connection
+
+    def discard(self) -> None:
+        """Throw the index away, once no other process writes it."""
+        with _told(self.path), self._alone():
+            self._discard()
+
+    def _discard(self) -> None:
+        for each in (self._stamp, self.path, *(self.path.with_name(f"{NAME}-{end}") for end in ("wal", "shm"))):
+            each.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("a") as file:
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise UnavailableError(f"another process has been writing {self.path} for a minute") from None
+                    time.sleep(_PAUSE)
+            yield
+
+    # A writer notes the file's size and time of change when it is done, and takes the note away before it begins. Where
+    # there is none, a writer was killed, which SQLite itself makes good.
+
+    def _is_as_written(self) -> bool:
+        try:
+            noted = self._stamp.read_text("ascii")
+        except FileNotFoundError:
+            return True
+        except (OSError, UnicodeDecodeError):
+            return False
+        return noted == self._now()
+
+    def _now(self) -> str:
+        found = self.path.stat()
+        return f"{found.st_size} {found.st_mtime_ns}\n"
+
+    def _write_stamp(self) -> None:
+        temporary = self._stamp.with_suffix(f".stamp-{os.getpid()}")
+        temporary.write_text(self._now(), "ascii")
+        temporary.replace(self._stamp)
+
+
+@contextlib.contextmanager
+def _opened(path: Path | None, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open a file, or one without a name that goes when it is closed."""
+    name = "" if path is None else f"{path.as_uri()}?mode={'rwc' if create else 'rw'}"
+    connection = sqlite3.connect(name, uri=path is not None, isolation_level=None, timeout=PATIENCE)
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        if path is None or create:
+            connection.execute(f"PRAGMA cache_size = {_CACHE}")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    fresh = not is_ours(connection)
+    if fresh:
+        create(connection)
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    if fresh:
+        create_indexes(connection)
+    connection.commit()
+
+
+def _is_usable(path: Path) -> bool:
+    path.stat()
+    try:
+        with _opened(path) as connection:
+            return is_ours(connection)
+    except sqlite3.DatabaseError:
+        return False
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say of what the disk refuses that it does; damage stays damage."""
+    try:
+        yield
+    except OSError as error:
+        raise UnavailableError(f"the index {path} cannot be written: {error.strerror}") from error
+    except sqlite3.OperationalError as error:
+        if any(word in str(error).lower() for word in _FULL):
+            raise UnavailableError(f"the index {path} cannot be written: {error}") from error
+        raise

@@ -1,0 +1,184 @@
+"""Read the search language into a tree; errors point at the column."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from gitreg.errors import InvalidError, Problem
+from gitreg.records import dataclass
+
+if TYPE_CHECKING:
+    from lark import Lark, Token, Tree
+
+MAX_LENGTH = 10_000
+MAX_COMPARISONS = 100
+MAX_DEPTH = 50
+
+# FIELD may quote what is odd in a key: metrics.`val auc`, as MLflow does. A bare value may be several words.
+GRAMMAR = r"""
+start: _either
+_either: any | _both
+any: _both ("or"i _both)+
+_both: all | _one
+all: _one ("and"i _one)+
+_one: negation | "(" _either ")" | call | comparison
+negation: "not"i _one
+
+call: FIELD "(" item (","? _AT item)? ")"
+comparison: FIELD OPERATOR value
+          | FIELD LIKE value
+          | FIELD "not"i LIKE value -> unlike
+          | FIELD "in"i "(" item ("," item)* ")" -> among
+          | FIELD "not"i "in"i "(" item ("," item)* ")" -> not_among
+          | FIELD "is"i "null"i -> absent
+          | FIELD "is"i "not"i "null"i -> present
+value: STRING | WORD MORE*
+item: STRING | ITEM+
+
+OPERATOR: "==" | "!=" | "<=" | ">=" | "=" | "<" | ">" | "~"
+LIKE.2: /i?like(?![\w.])/i
+_AT.2: /at(?!\w)/i
+FIELD: /[A-Za-z_](?:[^\s<>=!~()'"`,]|`[^`]*`|"[^"]*")*/
+STRING: /'(?:[^']|'')*'|"(?:[^"]|"")*"/
+WORD: /[^\s()'"`<>=!~][^\s()]*/
+MORE: /[^\s()'"`<>=!~][^\s()<>=!~]*/
+ITEM: /[^\s(),'"`<>=!~][^\s(),]*/
+%ignore /\s+/
+"""
+
+_EXPECTED = {
+    "FIELD": "a field",
+    "OPERATOR": "an operator",
+    "STRING": "a value",
+    "WORD": "a value",
+    "ITEM": "a value",
+    "LPAR": "(",
+    "AND": "and",
+    "OR": "or",
+    "RPAR": ")",
+    "$END": "the end",
+}
+_HINT = "write FIELD OPERATOR VALUE, as in metrics.auc>0.95, joined by and, or, not; quote a value: 'as this'"
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A field and what it is compared with: `in` has several values, `is null` none. `column` counts from 0."""
+
+    field: str
+    operator: str
+    values: tuple[str, ...]
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A question with a name, such as deployed('prod', at '2026-01-01')."""
+
+    name: str
+    argument: str
+    at: str | None
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Terms of which all, or any, must hold."""
+
+    every: bool
+    terms: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """A term that must not hold."""
+
+    term: Expression
+
+
+Expression = Compare | Call | Several | Not
+
+
+def parse(text: str) -> Expression:
+    """Read a condition; InvalidError shows where it is none, and what was expected there."""
+    from lark.exceptions import UnexpectedInput
+
+    if len(text) > MAX_LENGTH:
+        raise InvalidError(f"the condition has {len(text)} characters, and {MAX_LENGTH} are allowed")
+    if "\0" in text:
+        raise InvalidError("the condition holds a zero byte")
+    try:
+        tree: Any = _parser().parse(text)
+    except UnexpectedInput as error:
+        at: int | None = error.pos_in_stream
+        expected: set[str] = getattr(error, "expected", None) or getattr(error, "allowed", None) or set()
+        if at is None or getattr(getattr(error, "token", None), "type", None) == "$END":
+            at = len(text.rstrip())
+        closable = expected if "(" in text else expected - {"RPAR"}
+        words = sorted({_EXPECTED[name] for name in closable if name in _EXPECTED})
+        raise pointed(text, at, f"expected {', '.join(words) or 'something else'}", _HINT) from error
+    return _Reader(text).read(tree.children[0], 0)
+
+
+def pointed(text: str, column: int, message: str, hint: str | None, *, what: str | None = None) -> InvalidError:
+    """Make the error that shows a place in a condition, with a caret under it."""
+    line = text.replace("\n", " ").replace("\t", " ")
+    problem = Problem(f"{line}\n  {' ' * column}^ {message}", column=column + 1)
+    shown = text if len(text) <= len(_HINT) else f"{text[: len(_HINT)]}…"
+    return InvalidError(what or f"{shown!r} is not a condition", hint=hint, problems=[problem])
+
+
+@cache
+def _parser() -> Lark:
+    from lark import Lark
+
+    return Lark(GRAMMAR, parser="lalr", lexer="contextual", propagate_positions=False)
+
+
+class _Reader:
+    """Turn lark's tree into ours, and count."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.comparisons = 0
+
+    def read(self, tree: Tree[Token], depth: int) -> Expression:
+        if depth > MAX_DEPTH:
+            raise InvalidError(f"the condition is nested deeper than {MAX_DEPTH} levels")
+        if tree.data in {"any", "all"}:
+            return Several(tree.data == "all", tuple(self.read(each, depth + 1) for each in _trees(tree)))
+        if tree.data == "negation":
+            return Not(self.read(_trees(tree)[0], depth + 1))
+        self.comparisons += 1
+        if self.comparisons > MAX_COMPARISONS:
+            raise InvalidError(f"the condition has more than {MAX_COMPARISONS} comparisons")
+        return self._leaf(tree)
+
+    def _leaf(self, tree: Tree[Token]) -> Expression:
+        tokens = [each for each in tree.children if not hasattr(each, "data")]
+        field: Any = tokens[0]
+        values = tuple(self._value(each) for each in _trees(tree))
+        name, column, kind = str(field), int(field.start_pos), str(tree.data)
+        if kind == "call":
+            return Call(name.lower(), values[0], values[1] if len(values) > 1 else None, column)
+        if kind in {"comparison", "unlike"}:
+            found = Compare(name, str(tokens[1]).lower(), values, column)
+            return Not(found) if kind == "unlike" else found
+        if kind in {"among", "not_among"}:
+            found = Compare(name, "in", values, column)
+            return Not(found) if kind == "not_among" else found
+        present = Compare(name, "present", (), column)
+        return present if kind == "present" else Not(present)
+
+    def _value(self, tree: Tree[Token]) -> str:
+        first: Any = tree.children[0]
+        if first.type == "STRING":
+            quote = first[0]
+            return str(first[1:-1]).replace(quote * 2, quote)
+        last: Any = tree.children[-1]
+        return self.text[first.start_pos : last.end_pos]
+
+
+def _trees(tree: Tree[Token]) -> list[Any]:
+    return [each for each in tree.children if hasattr(each, "data")]

@@ -1,0 +1,207 @@
+"""Run a search page by page; a page begins after the last row of the one before, whatever came in between."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from gitreg.errors import InvalidError
+from gitreg.index.compile import Compiler, Sql, Surroundings
+from gitreg.index.fields import BELONGS, Field, Kind
+from gitreg.index.language import parse
+from gitreg.index.precedence import precedence
+from gitreg.names import Version
+from gitreg.records import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from sqlite3 import Connection
+
+MAX_CURSOR = 8_192
+MAX_ORDER = 5
+_ORDER = re.compile(r"\s*(?P<field>(?:[^\s,`\"]|`[^`]*`|\"[^\"]*\")+)(?:\s+(?P<way>asc|desc))?\s*", re.IGNORECASE)
+_FEW = 500
+_SHARE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What to search for: conditions that must all hold, an order, at most how many, and after which row."""
+
+    conditions: tuple[str, ...]
+    order_by: str | None = None
+    limit: int | None = None
+    cursor: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tell one search from another, whatever page of it is asked for."""
+        text = json.dumps([self.conditions, self.order_by])
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A version that was found: its model, its text, the id of its manifest's row, and what it was ordered by."""
+
+    model: str
+    version: str
+    manifest: int
+    keys: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    expression: Sql
+    descending: bool
+
+
+class Search:
+    """A search, ready to run on an index."""
+
+    def __init__(self, query: Query, around: Surroundings) -> None:
+        self.query = query
+        self._compilers = [(Compiler(text, around), parse(text)) for text in query.conditions]
+        self._order = self._orders(around)
+        self._after = self._read_cursor() if query.cursor is not None else None
+
+    def run(self, connection: Connection, commit: str) -> tuple[list[Hit], str | None]:
+        """Give a page of what is found, and the cursor of the next one, None after the last."""
+        limit = self.query.limit
+        sql = self.sql(connection)
+        rows = connection.execute(sql.text, sql.values).fetchall()
+        hits = [Hit(row[0], row[1], row[2], tuple(row[3:])) for row in rows]
+        if limit is None or len(hits) <= limit:
+            return hits, None
+        return hits[:limit], self._cursor(hits[limit - 1], commit)
+
+    def sql(self, connection: Connection) -> Sql:
+        """Compile to one SELECT of model, version, manifest and the values of the order."""
+        terms = [compiler.where(expression) for compiler, expression in self._compilers]
+        start = self._start(connection)
+        columns = [Sql("v.model, v.version, v.manifest"), *(each.expression for each in self._order)]
+        source = Sql("versions v INDEXED BY versions_order") if start is None else _joined(start)
+        where = [Sql("v.deleted = 0"), *terms, *([self._later()] if self._after else [])]
+        sql = Sql("SELECT ") + _listed(columns, ", ") + Sql(" FROM ") + source + Sql(" WHERE ")
+        sql += _listed(where, " AND ") + Sql(" ORDER BY ") + self._order_by()
+        return sql if self.query.limit is None else sql + Sql(" LIMIT ?", (self.query.limit + 1,))
+
+    def plan(self, connection: Connection) -> list[str]:
+        """Tell how SQLite goes about it."""
+        sql = self.sql(connection)
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql.text}", sql.values)]
+
+    # Where to begin
+
+    def _start(self, connection: Connection) -> Sql | None:
+        """Choose the term that the fewest versions meet, as far as it pays to count; None to look at all."""
+        total = connection.execute("SELECT coalesce(max(id), 0) FROM versions").fetchone()[0]
+        most = max(_FEW, total // _SHARE)
+        best: Sql | None = None
+        for compiler, expression in self._compilers:
+            for start in compiler.starts(expression):
+                counted = Sql("SELECT count(*) FROM (") + start.rows + Sql(" LIMIT ?)", (most,))
+                found = connection.execute(counted.text, counted.values).fetchone()[0]
+                if found < most:
+                    best, most = start.ids, found
+        return best
+
+    # The order, and pages of it
+
+    def _orders(self, around: Surroundings) -> list[_Order]:
+        text = self.query.order_by
+        if text is None:
+            return []
+        compiler = Compiler(text, around)
+        found, at = list[_Order](), 0
+        while at <= len(text):
+            match = _ORDER.match(text, at)
+            if not match or text[match.end() : match.end() + 1] not in {"", ","} or len(found) == MAX_ORDER:
+                raise compiler.refusal(at, "here", "write FIELD [asc|desc], as in metrics.auc desc, created", _NO_ORDER)
+            field = compiler.field(match["field"], match.start("field"))
+            if not field.single:
+                hint = "order by a metric, a parameter, a label, or what a version has one of"
+                raise compiler.refusal(match.start("field"), "may be several", hint, f"{field.group} has no one value")
+            found.append(_Order(_value(field), (match["way"] or "").lower() == "desc"))
+            at = match.end() + 1
+        return found
+
+    def _order_by(self) -> Sql:
+        parts = []
+        for number, each in enumerate(self._order, 4):
+            parts.append(each.expression + Sql(" IS NULL"))
+            parts.append(Sql(f"{number} {'DESC' if each.descending else 'ASC'}"))
+        return _listed([*parts, Sql("v.model"), Sql("v.precedence DESC")], ", ")
+
+    def _later(self) -> Sql:
+        """Compile "comes after the last row of the page before": what has no value comes last, and by name."""
+        keys, model, version = self._after or ((), "", "")
+        steps: list[tuple[Sql, Sql]] = []
+        for each, key in zip(self._order, keys, strict=True):
+            sign = "<" if each.descending else ">"
+            beyond = Sql("0") if key is None else Sql("(") + each.expression + Sql(f" {sign} ? OR ", (key,))
+            if key is not None:
+                beyond += each.expression + Sql(" IS NULL)")
+            steps.append((beyond, each.expression + Sql(" IS ?", (key,))))
+        steps.append((Sql("v.model > ?", (model,)), Sql("v.model = ?", (model,))))
+        steps.append((Sql("v.precedence < ?", (precedence(version),)), Sql("1")))
+        later = Sql("0")
+        for beyond, same in reversed(steps):
+            later = Sql("(") + beyond + Sql(" OR (") + same + Sql(" AND ") + later + Sql("))")
+        return later
+
+    def _cursor(self, last: Hit, commit: str) -> str:
+        value = [self.query.fingerprint, commit, last.model, last.version, *last.keys]
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode("ascii").rstrip("=")
+
+    def _read_cursor(self) -> tuple[tuple[Any, ...], str, str]:
+        text = self.query.cursor or ""
+        try:
+            fingerprint, model, version, keys = _decoded(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InvalidError(f"{text[:40]!r} is not a cursor", hint=_CURSOR_HINT) from error
+        if fingerprint != self.query.fingerprint or len(keys) != len(self._order):
+            raise InvalidError("the cursor is of another search", hint=_CURSOR_HINT)
+        return keys, model, version
+
+
+_CURSOR_HINT = "give the one that the page before ended with, and the same conditions and order"
+_NO_ORDER = "the order is none that there is"
+
+
+def _decoded(text: str) -> tuple[str, str, str, tuple[Any, ...]]:
+    """Read a cursor: which search, the model and version of the last row, and what that was ordered by."""
+    if len(text) > MAX_CURSOR:
+        raise ValueError(len(text))
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    fingerprint, _, model, version, *keys = json.loads(data)
+    if not isinstance(model, str) or not isinstance(version, str) or not all(map(_is_key, keys)):
+        raise TypeError(model)
+    try:
+        return fingerprint, model, Version(version).text, tuple(keys)
+    except InvalidError as error:
+        raise ValueError(version) from error
+
+
+def _is_key(value: object) -> bool:
+    return value is None or (isinstance(value, (str, int, float)) and not isinstance(value, bool))
+
+
+def _value(field: Field) -> Sql:
+    """Compile the one value of a field that a version may have."""
+    # In hexadecimal a precedence keeps its order, and a cursor can name it.
+    special = {Kind.VERSION: "hex(x.precedence)", Kind.PARAMETER: "coalesce(x.number, x.text)"}
+    column = special.get(field.kind, f"x.{field.column}")
+    key = Sql(" AND x.key = ?", (field.key,)) if field.key is not None else Sql("")
+    return Sql(f"(SELECT {column} FROM {field.table} x WHERE {BELONGS[field.table][0]}") + key + Sql(")")
+
+
+def _joined(start: Sql) -> Sql:
+    return Sql("(SELECT DISTINCT id FROM (") + start + Sql(")) s CROSS JOIN versions v ON v.id = s.id")
+
+
+def _listed(parts: Sequence[Sql], between: str) -> Sql:
+    return Sql(between.join(part.text for part in parts), tuple(value for part in parts for value in part.values))

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import operator
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitreg.errors import InvalidError
+from tests.index.conftest import MODELS, START, TEAMS, VERSIONS, Facts, Made, finder, names, pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gitreg.registry.search import Found
+    from tests.index.conftest import Writer
+
+    Find = Callable[..., Found]
+    Case = tuple[str, Callable[[Facts], bool]]
+
+ORDERS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
+
+
+def number(chance: random.Random) -> Case:
+    key, sign = chance.choice([("auc", "metrics.auc"), ("f1.macro", "metrics.f1.macro")]), chance.choice(list(ORDERS))
+    bound = chance.randrange(100) / 100
+    return (
+        f"{key[1]} {sign} {bound}",
+        lambda each: key[0] in each.data["metrics"] and ORDERS[sign](each.data["metrics"][key[0]], bound),
+    )
+
+
+def text(chance: random.Random) -> Case:
+    team = chance.choice(TEAMS)
+    quoted = "'" + team.replace("'", "''") + "'"
+    sign = chance.choice(["=", "!=", "~"])
+    has = {
+        "=": lambda each: each.data["labels"].get("team") == team,
+        "!=": lambda each: each.data["labels"].get("team") != team,
+        "~": lambda each: team.lower() in each.data["labels"].get("team", "").lower(),
+    }
+    return f"{chance.choice(['labels.team', 'tags.`team`'])} {sign} {quoted}", has[sign]
+
+
+def plain(chance: random.Random) -> Case:
+    year = chance.randrange(2023, 2026)
+    rank = chance.randrange(len(VERSIONS))
+    size = chance.randrange(10_000)
+    cases: list[Case] = [
+        (f"created >= {year}", lambda each: int(each.data["created"][:4]) >= year),
+        (f"version > {VERSIONS[rank]}", lambda each: each.rank > rank),
+        (f"size < {size}", lambda each: each.data["size"] < size),
+        ("license is null", lambda each: each.data["license"] is None),
+        ("license in (MIT, 'GPL-3.0')", lambda each: each.data["license"] == "MIT"),
+        ("license not in (MIT)", lambda each: each.data["license"] != "MIT"),
+        ("lifecycle = active", lambda each: each.data["lifecycle"] == "active"),
+        ("model like 'vision/%'", lambda each: each.model.startswith("vision/")),
+        ("name ILIKE 'VISION/OC_'", lambda each: each.model == "vision/ocr"),
+        ("deployed('prod')", lambda each: "prod" in each.deployed),
+        ("deployed = prod", lambda each: "prod" in each.deployed),
+        ("dataset = ledger", lambda each: each.data["dataset"] == "ledger"),
+        (f"digest = sha256:{1:064x}", lambda each: each.data["digest"] == f"sha256:{1:064x}"),
+        ("alias = champion", lambda each: each.version == "1.0.0"),
+        ("params.epochs = '20'", lambda each: each.data["epochs"] == 20 and each.data["epochs"] is not True),
+        ("hyperparameters.epochs = true", lambda each: each.data["epochs"] is True),
+        ("hyperparameters.epochs < 5", lambda each: each.data["epochs"] == 1 and each.data["epochs"] is not True),
+        ("text('ledger')", lambda each: "ledger" in (each.data["description"] or "")),
+    ]
+    return chance.choice(cases)
+
+
+def case(chance: random.Random, depth: int = 0) -> Case:
+    """Make a condition, and what it means."""
+    kind = chance.random()
+    if depth > 2 or kind < 0.5:
+        return chance.choice([number, text, plain])(chance)
+    if kind < 0.6:
+        inner, holds = case(chance, depth + 1)
+        return f"not ({inner})", lambda each: not holds(each)
+    left, right = case(chance, depth + 1), case(chance, depth + 1)
+    if kind < 0.8:
+        return f"({left[0]}) and ({right[0]})", lambda each: left[1](each) and right[1](each)
+    return f"({left[0]} OR {right[0]})", lambda each: left[1](each) or right[1](each)
+
+
+def expected(made: Made, holds: Callable[[Facts], bool]) -> list[str]:
+    found = sorted((each for each in made.facts if holds(each)), key=lambda each: (each.model, -each.rank))
+    return [f"{each.model}@{each.version}" for each in found]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_search_finds_what_a_plain_filter_finds(made: Made, find: Find, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(25):
+        text, holds = case(chance)
+        assert names(find(text)) == expected(made, holds), text
+
+
+@pytest.mark.parametrize("order", [None, "metrics.auc desc", "license, size desc", "hyperparameters.epochs", "version"])
+@pytest.mark.parametrize("size", [1, 7])
+def test_pages_together_are_the_whole_answer_each_version_once(find: Find, order: str | None, size: int) -> None:
+    whole = names(find("size > 2000", order_by=order))
+    pages, cursor = list[str](), None
+    while True:
+        found = find("size > 2000", order_by=order, limit=size, cursor=cursor)
+        pages += names(found)
+        cursor = found.next
+        if cursor is None:
+            break
+    assert pages == whole
+    assert len(whole) > 20
+
+
+def test_an_order_puts_what_has_no_value_last_either_way(made: Made, find: Find) -> None:
+    for way, sign in (("asc", 1), ("desc", -1)):
+        found = find("created > 2000", order_by=f"metrics.auc {way}")
+        values = [row.metrics.get("auc") for row in found]
+        known = [value for value in values if value is not None]
+        assert known == sorted(known, key=lambda value: sign * value)
+        assert values[len(known) :] == [None] * (len(made.facts) - len(known))
+
+
+def test_a_cursor_stays_right_while_the_registry_grows(writer: Writer, made: Made) -> None:
+    files = {f"models/risk/fraud/{n}.0.0.yaml": _manifest(n) for n in range(1, 6)}
+    writer.commit(START, {"registry.yaml": SETTINGS_TEXT, **files})
+    find = finder(writer.folder)
+    first = find("size > 0", limit=2)
+    assert names(first) == ["risk/fraud@5.0.0", "risk/fraud@4.0.0"]
+    writer.commit(START + 1, {f"models/risk/fraud/{n}.yaml": _manifest(9, n) for n in ("9.0.0", "3.5.0")})
+    rest = find("size > 0", limit=9, cursor=first.next)
+    assert names(rest) == [f"risk/fraud@{n}" for n in ("3.5.0", "3.0.0", "2.0.0", "1.0.0")]
+
+
+SETTINGS_TEXT = "api_version: gitreg/v1\nkind: Registry\nname: a\nstore: file:../s\nenvironments: [{name: prod}]\n"
+
+
+def _manifest(number: int, version: str | None = None, more: str = "") -> str:
+    return (
+        f"api_version: gitreg/v1\nkind: ModelVersion\nmodel: risk/fraud\nversion: {version or f'{number}.0.0'}\n"
+        "created: 2026-01-01T00:00:00Z\nauthor: {name: A, email: a@example.org}\n"
+        f"artifacts: [{{path: a, digest: 'sha256:{number:064x}', size: 1}}]\n{more}"
+    )
+
+
+def test_a_cursor_of_another_search_or_none_is_refused(find: Find) -> None:
+    cursor = find("size > 0", limit=1).next
+    for wrong in (cursor, "x", "e30", "W10", "A" * 10_000, "é"):
+        with pytest.raises(InvalidError, match="cursor"):
+            find("size > 1", limit=1, cursor=wrong)
+
+
+def test_what_ran_at_a_time_is_one_question(find: Find) -> None:
+    def at(day: int) -> list[str]:
+        return names(find(f"deployed('prod', at '2023-11-{14 + day}')"))
+
+    assert at(0) == []
+    assert at(1) == ["risk/fraud@1.0.0"]
+    assert at(2) == ["risk/fraud@1.0.0", "vision/ocr@2.0.0", "vision/ocr@0.9.0"]
+    assert at(3) == ["risk/fraud@2.0.0", "vision/ocr@2.0.0", "vision/ocr@0.9.0"]
+
+
+def test_a_search_in_the_past_sees_what_was_there_and_leaves_the_index(made: Made, find: Find) -> None:
+    assert names(find("deployed('prod')")) == ["risk/fraud@2.0.0", "vision/ocr@2.0.0", "vision/ocr@0.9.0"]
+    assert names(find("deployed('prod')", at=made.tips[1])) == ["risk/fraud@1.0.0"]
+    assert names(find("deployed('prod')", at=made.tips[0])) == []
+    assert len(find("deployed('prod')")) == 3
+
+
+def test_a_deployment_that_was_taken_back_is_over(writer: Writer) -> None:
+    path = "deployments/prod/risk/fraud.yaml"
+    files = {"registry.yaml": SETTINGS_TEXT, "models/risk/fraud/1.0.0.yaml": _manifest(1)}
+    writer.commit(START, {**files, path: pointer("prod", "risk/fraud", "1.0.0")})
+    find = finder(writer.folder)
+    assert len(find("deployed('prod')")) == 1
+    writer.commit(START + 86_400, {path: None})
+    assert len(find("deployed('prod')")) == 0
+    assert len(find("deployed('prod', at '2023-11-14')")) == 1
+
+
+def test_a_clock_that_went_backwards_is_read_as_history_reads_it(writer: Writer) -> None:
+    path = "deployments/prod/risk/fraud.yaml"
+    files = {"registry.yaml": SETTINGS_TEXT, "models/risk/fraud/1.0.0.yaml": _manifest(1)}
+    writer.commit(START, files)
+    writer.commit(START + 10 * 86_400, {path: pointer("prod", "risk/fraud", "1.0.0")})
+    find = finder(writer.folder)
+    assert len(find("deployed('prod', at '2023-11-16')")) == 0
+    writer.commit(START + 86_400, {"README.md": "The newest commit of that day is this one.\n"})
+    assert len(find("deployed('prod', at '2023-11-16')")) == 1
+
+
+def test_text_looks_into_names_descriptions_and_cards(find: Find) -> None:
+    assert {name.partition("@")[0] for name in names(find("text('finnish insults')"))} == {"text/toxic"}
+    assert {name.partition("@")[0] for name in names(find("text('churn')"))} == {"risk/churn"}
+    assert len(find("text('größe')")) > 0
+    for odd in ('"', "a AND OR", "NEAR(", "*", "a:b", "-x", "^", "'"):
+        quoted = odd.replace("'", "''")
+        try:
+            find(f"text('{quoted}')")
+        except InvalidError as error:
+            assert "no words" in str(error)  # noqa: PT017 - either is right
+
+
+def test_ancestors_and_descendants_are_followed_to_the_end_and_circles_end(writer: Writer) -> None:
+    def child(number: int, parent: int) -> str:
+        relation = f"parents: [{{model: risk/fraud, version: {parent}.0.0, relation: finetuned-from}}]\n"
+        return _manifest(number, more=relation)
+
+    texts = {1: child(1, 4), 2: child(2, 1), 3: child(3, 2), 4: child(4, 3), 5: _manifest(5)}
+    files = {f"models/risk/fraud/{n}.0.0.yaml": text for n, text in texts.items()}
+    writer.commit(START, {"registry.yaml": SETTINGS_TEXT, **files})
+    find = finder(writer.folder)
+    others = [f"risk/fraud@{n}.0.0" for n in (4, 3, 1)]
+    assert names(find("descends_from('risk/fraud@2.0.0')")) == others
+    assert names(find("ancestor_of(risk/fraud@2.0.0)")) == others
+    assert names(find("parent = risk/fraud@2.0.0")) == ["risk/fraud@3.0.0"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["'; DROP TABLE versions; --", "x' OR '1'='1", "\\", "%", "_", '"', "?", ":1", "\x01", "ü" * 100, "*", "[a]"],
+)
+def test_a_value_is_never_sql(made: Made, find: Find, odd: str) -> None:
+    quoted = odd.replace("'", "''")
+    for sign in ("=", "like", "ilike"):
+        assert find(f"labels.team {sign} '{quoted}'") is not None
+        assert find(f"labels.`{odd.replace('`', '')}` {sign} 'x'").versions == ()
+    assert names(find(f"labels.team ~ '{quoted}'")) == expected(
+        made, lambda each: odd.lower() in each.data["labels"].get("team", "").lower()
+    )
+    assert len(find("size > 0")) == len(MODELS) * len(VERSIONS)
+
+
+@pytest.mark.parametrize(
+    ("condition", "said", "column"),
+    [
+        ("metrics.auc > 1 and licence = MIT", "did you mean license", 20),
+        ("deployed('prd')", "did you mean prod", 0),
+        ("deploy('prod')", r"did you mean deployed\(…\)", 0),
+        ("metrics.auc > 1 metrics.f1 > 2", "expected and, or", 27),
+        ("metrics.auc >", "expected a value", 13),
+        ("(size > 1", r"expected \)", 9),
+        ("size > 1 or created > soon", "'soon' is not a time", 12),
+        ("text('x', at '2026')", "takes no time", 0),
+        ("descends_from('risk/fraud')", "write project/name@1.4.0", 0),
+        ("text('!')", "no words", 0),
+    ],
+)
+def test_an_error_points_at_the_column_and_teaches(find: Find, condition: str, said: str, column: int) -> None:
+    with pytest.raises(InvalidError, match=f"(?s){said}") as caught:
+        find(condition)
+    line, caret = str(caught.value.problems[0]).split("\n")
+    assert (line, caret.index("^") - 2) == (condition, column)
+
+
+@pytest.mark.parametrize("order", ["", "metrics.auc,", "metrics.auc down", "deployed", "zzz", ",", "a, b, c, d, e, f"])
+def test_an_order_that_is_none_is_told_of(find: Find, order: str) -> None:
+    with pytest.raises(InvalidError):
+        find("size > 0", order_by=order)
+
+
+def test_a_search_is_bounded(find: Find) -> None:
+    with pytest.raises(InvalidError, match="characters"):
+        find("a" * 10_001)
+    with pytest.raises(InvalidError, match="zero byte"):
+        find("license = 'a\0b'")
+    with pytest.raises(InvalidError, match="comparisons"):
+        find(" or ".join(["size > 1"] * 101))
+    with pytest.raises(InvalidError, match="nested"):
+        find("not " * 60 + "size > 1")
+    assert len(find(" and ".join(["size > 0"] * 100))) == len(MODELS) * len(VERSIONS)
+
+
+def test_sizes_have_units(find: Find, made: Made) -> None:
+    assert names(find("size > 4KiB")) == expected(made, lambda each: each.data["size"] > 4096)
+    assert names(find("size > 4 kB")) == expected(made, lambda each: each.data["size"] > 4000)
