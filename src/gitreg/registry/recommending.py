@@ -1,0 +1,146 @@
+"""Recommend models out of a registry: their documents come from the index, one for each model's best version."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitreg.errors import InvalidError
+from gitreg.index.pages import Query, Search
+from gitreg.reader import indexing
+from gitreg.recommend import pareto, vectors
+from gitreg.recommend.advice import CANDIDATES, recommend
+from gitreg.recommend.documents import LONGEST_CARD, Document, language, languages_of, words
+from gitreg.recommend.ranking import Ranker
+from gitreg.records import dataclass
+from gitreg.registry.results import Recommendation
+from gitreg.registry.search import surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from sqlite3 import Connection
+
+    from gitreg.git import Repository
+    from gitreg.index.pages import Hit
+    from gitreg.reader import Snapshot
+
+_Chosen = tuple[str, str, int]  # model, version, the manifest's row
+MODEL_KEY = "gitreg.recommendmodel"
+MOST = 100
+_LANGUAGE_LABELS = frozenset({"language", "languages", "lang"})
+# What `MODEL@latest` means: the highest that is no pre-release, else the highest, of those that resolve.
+_RESOLVES = "lifecycle in (active, deprecated)"
+_HIGHEST = """
+SELECT v.id FROM versions v JOIN manifests m ON m.id = v.manifest
+WHERE v.model = models.model AND v.deleted = 0 AND m.lifecycle IN ('active', 'deprecated') {released}
+ORDER BY v.precedence DESC LIMIT 1
+"""
+_LATEST = """
+SELECT versions.model, versions.version, versions.manifest
+FROM models CROSS JOIN versions ON versions.id = coalesce(({released}), ({any}))
+"""
+_SAID = """
+SELECT models.description, models.task, substr(model_texts.card, 1, ?), m.description, m.license, m.framework, m.size,
+  m.provider
+FROM models JOIN manifests m LEFT JOIN model_texts ON model_texts.rowid = models.id WHERE models.model = ? AND m.id = ?
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a recommendation is asked for: a need in words, conditions, what to aim at, how many places at most."""
+
+    need: str
+    where: Sequence[str] = ()
+    maximize: Sequence[str] = ()
+    minimize: Sequence[str] = ()
+    limit: int = CANDIDATES
+
+
+def recommend_from(snapshot: Snapshot, asked: Asked, *, now: bool) -> Recommendation:
+    """Recommend models as they are at a snapshot; with `now` the index is brought up to it and kept."""
+    if not 1 <= asked.limit <= MOST:
+        raise InvalidError(f"--limit: found {asked.limit}, allowed: 1 to {MOST}")
+    words(asked.need)
+    aims = pareto.aims(asked.maximize, asked.minimize)
+    model, notes = _model(snapshot.repository)
+
+    def question(connection: Connection) -> list[Document]:
+        chosen = _meeting(snapshot, connection, asked.where) if asked.where else _latest(connection)
+        return _documents(connection, chosen)
+
+    documents, told = indexing.ask(snapshot, question, now=now)
+    with Ranker(documents, model) as ranker:
+        places = recommend(ranker, asked.need, aims, asked.limit)
+    return Recommendation(
+        need=asked.need,
+        model=model.name if model else None,
+        aims=tuple(map(str, aims)),
+        considered=len(documents),
+        places=tuple(places),
+        notes=(*notes, *told),
+    )
+
+
+def _model(repository: Repository) -> tuple[vectors.StaticModel | None, list[str]]:
+    folder = repository.config(MODEL_KEY)
+    if folder:
+        return vectors.named(Path(folder).expanduser()), []
+    model = vectors.packaged()
+    if model:
+        return model, []
+    return None, [f"ranked by shared words alone, for want of an embedding model; {vectors.EXTRA}"]
+
+
+def _latest(connection: Connection) -> list[_Chosen]:
+    """Choose the latest version of every model that has one."""
+    released = _HIGHEST.format(released="AND instr(v.version, '-') = 0")
+    return connection.execute(_LATEST.format(released=released, any=_HIGHEST.format(released=""))).fetchall()
+
+
+def _meeting(snapshot: Snapshot, connection: Connection, conditions: Sequence[str]) -> list[_Chosen]:
+    """Choose of each model the latest of the versions that meet the conditions."""
+    query = Query(conditions=(*conditions, _RESOLVES))
+    hits, _ = Search(query, surroundings(snapshot, connection)).run(connection, snapshot.commit)
+    best: dict[str, Hit] = {}
+    for hit in hits:  # the highest of a model comes first
+        known = best.setdefault(hit.model, hit)
+        if "-" in known.version and "-" not in hit.version:
+            best[hit.model] = hit
+    return [(hit.model, hit.version, hit.manifest) for hit in best.values()]
+
+
+def _documents(connection: Connection, chosen: Sequence[_Chosen]) -> list[Document]:
+    """Describe models by the versions that were chosen."""
+    labels = defaultdict[str, list[tuple[str, str]]](list)
+    for model, key, value in connection.execute("SELECT model, key, value FROM model_labels ORDER BY model, key"):
+        labels[model].append((key, value))
+    return [_document(connection, each, labels[each[0]]) for each in chosen]
+
+
+def _document(connection: Connection, chosen: _Chosen, labels: Sequence[tuple[str, str]]) -> Document:
+    name, version, manifest = chosen
+    said = connection.execute(_SAID, (LONGEST_CARD, name, manifest)).fetchone()
+    description, task, card, change, licence, framework, size, provider = said
+    own = connection.execute("SELECT key, value FROM labels WHERE manifest = ? ORDER BY key", (manifest,))
+    facts = (*_told([*labels, *own]), *languages_of(card or ""), framework, licence)
+    metrics = connection.execute("SELECT key, value FROM metrics WHERE manifest = ?", (manifest,))
+    measures = {f"metrics.{key}": value for key, value in metrics}
+    return Document(
+        key=f"{name}@{version}",
+        name=name,
+        description=" ".join(filter(None, (description, change))),
+        task=task or "",
+        facts=tuple(dict.fromkeys(filter(None, facts))),
+        card=card or "",
+        # Somebody else's model has no files here, and so no size that is known.
+        measures=measures if provider else {**measures, "size": size},
+    )
+
+
+def _told(labels: Sequence[tuple[str, str | None]]) -> Iterator[str]:
+    """Give what labels say, the languages among them by name."""
+    for key, value in labels:
+        if value:
+            yield ", ".join(map(language, value.split(","))) if key in _LANGUAGE_LABELS else value
