@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreg.cli.options import at_option, selector_argument
+from gitreg.cli.options import at_option, in_registry, selector_argument
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import human_size, number, pairs, signed
+from gitreg.cli.text import number, signed, value_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @command("diff")
 @selector_argument
-@click.argument("other", metavar="[MODEL]@VERSION")
+@click.argument("other", metavar="[MODEL]@VERSION", callback=in_registry)
 @at_option
 def diff(session: Session, selector: str, other: str, at: str | None) -> None:
     r"""Compare two versions.
@@ -68,21 +68,6 @@ def _metric(each: MetricDiff) -> tuple[object, ...]:
 def _fields(screen: Screen, title: str, fields: Sequence[FieldDiff]) -> None:
     if fields:
         screen.heading(title)
-        screen.table(("NAME", "LEFT", "RIGHT"), [(each.name, _value(each.left), _value(each.right)) for each in fields])
-
-
-def _value(value: object) -> str | None:
-    """Write one side on one line: digests short, sizes readable, mappings as pairs."""
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        return pairs({key: _member(str(key), item) for key, item in value.items() if key not in {"path", "name"}})
-    if isinstance(value, list):
-        return ", ".join(_value(item) or "" for item in value)
-    return number(value)
-
-
-def _member(key: str, value: object) -> object:
-    if key == "digest":
-        return str(value).removeprefix("sha256:")[:12]
-    return human_size(value).replace(" ", "") if key == "size" and isinstance(value, int) else value
+        screen.table(
+            ("NAME", "LEFT", "RIGHT"), [(each.name, value_line(each.left), value_line(each.right)) for each in fields]
+        )

@@ -10,6 +10,8 @@ from gitreg.cli.options import at_option, selector_argument
 from gitreg.cli.session import Session, command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gitreg.cli.screen import Branch, Screen
     from gitreg.registry import LineageNode
 
@@ -19,14 +21,34 @@ if TYPE_CHECKING:
 @click.option(
     "--depth", type=click.IntRange(1, 32), default=20, show_default=True, metavar="N", help="So many generations."
 )
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("tree", "dot", "mermaid", "svg")),
+    default="tree",
+    show_default=True,
+    help="As a tree, or as a graph for Graphviz, for Markdown, or to look at.",
+)
 @at_option
-def lineage(session: Session, selector: str, depth: int, at: str | None) -> None:
-    """Show what a version came from.
+def lineage(session: Session, selector: str, depth: int, format_: str, at: str | None) -> None:
+    r"""Show what a version came from.
 
     Its parents, their parents and so on, each with its relation to what stands above it.
+
+    \b
+      gitreg lineage risk/fraud-detector@prod --format svg > lineage.svg    # needs the extra `plot`
     """
     with session.registry() as registry:
-        session.answer(registry.lineage(selector, depth=depth, at=at), _render)
+        node = registry.lineage(selector, depth=depth, at=at)
+    session.answer(node, _render if format_ == "tree" else lambda screen, node: screen.block(_graph(node, format_)))
+
+
+def _graph(node: LineageNode, format_: str) -> str:
+    from gitreg.charts import lineage as graphs
+
+    write: dict[str, Callable[[LineageNode], str]]
+    write = {"dot": graphs.as_dot, "mermaid": graphs.as_mermaid, "svg": graphs.as_svg}
+    return write[format_](node)
 
 
 def _render(screen: Screen, node: LineageNode) -> None:

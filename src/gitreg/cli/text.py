@@ -73,6 +73,23 @@ def listed(values: Iterable[object]) -> str:
     return ", ".join(clean(value) for value in values)
 
 
+def value_line(value: object) -> str | None:
+    """Write one side on one line: digests short, sizes readable, mappings as pairs."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return pairs({key: _member(str(key), item) for key, item in value.items() if key not in {"path", "name"}})
+    if isinstance(value, list):
+        return ", ".join(value_line(item) or "" for item in value)
+    return number(value)
+
+
+def _member(key: str, value: object) -> object:
+    if key == "digest":
+        return str(value).removeprefix("sha256:")[:12]
+    return human_size(value).replace(" ", "") if key == "size" and isinstance(value, int) else value
+
+
 def json_text(value: object) -> str:
     """Write a value of gitreg's as a JSON document that is safe to show on a terminal."""
     import json

@@ -22,6 +22,7 @@ from gitreg.manifest.version import HEADER, Manifest, Tombstone, parse_version, 
 from gitreg.parsing import API_VERSION
 
 if TYPE_CHECKING:
+    from gitreg.manifest.comparison import Comparison, FieldRow, Goal, MetricRow, side_by_side
     from gitreg.manifest.differ import FieldDiff, ManifestDiff, MetricDiff, diff
 
 __all__ = [
@@ -30,15 +31,19 @@ __all__ = [
     "IMMUTABLE_FIELDS",
     "Artifact",
     "Code",
+    "Comparison",
     "Dataset",
     "Evaluation",
     "External",
     "FieldDiff",
+    "FieldRow",
     "Framework",
+    "Goal",
     "Lifecycle",
     "Manifest",
     "ManifestDiff",
     "MetricDiff",
+    "MetricRow",
     "Model",
     "Parent",
     "Person",
@@ -49,14 +54,21 @@ __all__ = [
     "missing_fields",
     "parse_version",
     "rewritten_measurements",
+    "side_by_side",
     "version_from_data",
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import the comparison of two versions when it is first asked for: making its classes takes milliseconds."""
-    if name in {"FieldDiff", "ManifestDiff", "MetricDiff", "diff"}:
-        from gitreg.manifest import differ
+_LATER = {
+    **dict.fromkeys(("FieldDiff", "ManifestDiff", "MetricDiff", "diff"), "gitreg.manifest.differ"),
+    **dict.fromkeys(("Comparison", "FieldRow", "Goal", "MetricRow", "side_by_side"), "gitreg.manifest.comparison"),
+}
 
-        return getattr(differ, name)
+
+def __getattr__(name: str) -> object:
+    """Import comparisons when they are first asked for: making their classes takes milliseconds."""
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module 'gitreg.manifest' has no attribute {name!r}")

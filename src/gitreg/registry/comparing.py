@@ -1,0 +1,61 @@
+"""Set versions side by side, and follow metrics over the versions of a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitreg.errors import InvalidError, NotFoundError
+from gitreg.manifest import Goal, aspects, side_by_side
+from gitreg.names import Selector, did_you_mean
+from gitreg.reader import VersionFile
+from gitreg.registry.reads import found
+from gitreg.registry.results import Series
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitreg.manifest import Comparison, Manifest
+    from gitreg.names import ModelName
+    from gitreg.reader import RegistryFiles
+
+
+def compare(
+    snapshot: RegistryFiles, selectors: Sequence[str], maximize: Sequence[str], minimize: Sequence[str]
+) -> Comparison:
+    """Compare the versions that selectors mean."""
+    both = sorted({*maximize} & {*minimize})
+    if both:
+        raise InvalidError(f"{both[0]!r} cannot be both maximized and minimized")
+    goals = dict.fromkeys(maximize, Goal.MAXIMIZE) | dict.fromkeys(minimize, Goal.MINIMIZE)
+    return side_by_side([found(snapshot, Selector.parse(each)).manifest for each in selectors], goals)
+
+
+def series(snapshot: RegistryFiles, name: ModelName, metrics: Sequence[str], last: int | None) -> Series:
+    """Read metrics of every version that has one of them, lowest first; `metric on data/split` is an evaluation's."""
+    manifests = [each.manifest for each in snapshot.every_version(name) if isinstance(each, VersionFile)]
+    measured = [(manifest, _measured(manifest)) for manifest in manifests]
+    known = {each for _, values in measured for each in values}
+    for metric in metrics:
+        if metric not in known:
+            raise _no_metric(name, metric, known)
+    rows = [(manifest, values) for manifest, values in measured if any(metric in values for metric in metrics)]
+    rows = rows[-last:] if last else rows
+    return Series(
+        model=name,
+        versions=tuple(str(manifest.version) for manifest, _ in rows),
+        created=tuple(manifest.created for manifest, _ in rows),
+        metrics={metric: tuple(values.get(metric) for _, values in rows) for metric in metrics},
+    )
+
+
+def _measured(manifest: Manifest) -> dict[str, float]:
+    return {f"{name} on {dataset}" if dataset else name: value for (dataset, name), value in aspects.measured(manifest)}
+
+
+def _no_metric(name: ModelName, metric: str, known: set[str]) -> NotFoundError:
+    near = did_you_mean(metric, sorted(known))
+    if near:
+        hint = f"did you mean {near}?"
+    else:
+        hint = f"there are {', '.join(sorted(known))}" if known else "they were registered without any"
+    return NotFoundError(f"no version of {name} has a metric {metric!r}", hint=hint)
