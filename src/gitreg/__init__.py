@@ -60,7 +60,7 @@ def __getattr__(name: str) -> object:
 
 
 def open(location: str | os.PathLike[str] | None = None, *, fetch: bool | None = None) -> Registry:  # noqa: A001
-    """Open a registry: a path, a URL, or the default one; see `gitreg.registry.open_registry`."""
+    """Open a registry: a path, a URL, a name, or the default one; see `gitreg.registry.open_registry`."""
     from gitreg.registry import open_registry
 
     return open_registry(location, fetch=fetch)
@@ -72,11 +72,26 @@ def register_model(
     version: str | None = None,
     **metadata: object,
 ) -> ModelVersion:
-    """Register a version in the default registry; see `Registry.register_model`."""
-    with open() as registry:
+    """Register a version in the default registry, or in the one that `corp:` before the model names.
+
+    See `Registry.register_model`.
+    """
+    name, model = _split(model)
+    with open(name) as registry:
         return registry.register_model(model, paths, version, **metadata)  # type: ignore[arg-type]
 
 
 def get_model(selector: str, *, at: str | None = None) -> ModelVersion:
-    """Get a version from the default registry; see `Registry.get_model`."""
-    return open().get_model(selector, at=at)
+    """Get a version from the default registry, or from the one named as in `corp:risk/fraud@prod`.
+
+    See `Registry.get_model`.
+    """
+    name, selector = _split(selector)
+    return open(name).get_model(selector, at=at)
+
+
+def _split(selector: str) -> tuple[str | None, str]:
+    from gitreg.names import split_registry
+
+    name, rest = split_registry(selector)
+    return f"{name}:" if name else None, rest

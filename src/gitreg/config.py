@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError, NotFoundError, UnavailableError
+from gitreg.names import RegistryName, did_you_mean
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
@@ -28,9 +29,13 @@ KEYS: Mapping[str, str] = {
     "gitreg.user": "your user name in the registry, for proposals and dry runs",
     "gitreg.store": "where this machine finds the object store, in place of the URI in registry.yaml",
     "gitreg.endpoint": "where this machine finds what speaks S3, as https://host:port, in place of Amazon's own",
+    "gitreg.recommendmodel": "the folder of an embedding model for `gitreg recommend`, in place of the packaged one",
     "gitreg.identity": "on a server: what names the pusher (GL_USER, REMOTE_USER, …, or account)",
     "gitreg.deploytags": "who writes deploy tags: server (its post-receive hook) or client",
 }
+
+# How the places of registries that have a name are kept: gitreg.registry.<name>.url.
+_NAMED, _URL = "gitreg.registry.", ".url"
 
 _SCP = re.compile(r"(?:[A-Za-z0-9._-]+@)?[A-Za-z0-9.-]+:(?!//)[^\\]+")
 _SCHEMES = ("ssh://", "git://", "http://", "https://", "file://", "git+ssh://")
@@ -65,7 +70,10 @@ def is_url(text: str) -> bool:
 
 
 def locate(explicit: str | None, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Location:
-    """Find the registry: the flag, GITREG_REGISTRY, the checkout one stands in, `git config gitreg.registry`."""
+    """Find the registry: the flag, GITREG_REGISTRY, the checkout one stands in, `git config gitreg.registry`.
+
+    Each may be a path, a URL, or the name of a registry that this machine's configuration knows.
+    """
     environ = os.environ if environ is None else environ
     cwd = cwd or _here()
     named = explicit or environ.get(REGISTRY_VARIABLE)
@@ -99,7 +107,41 @@ def default_registry() -> str | None:
     return global_config("gitreg.registry")
 
 
+def key_of(name: RegistryName) -> str:
+    """Name the key of git's configuration that holds a registry's place."""
+    return f"{_NAMED}{name}{_URL}"
+
+
+def registry_names() -> dict[str, str]:
+    """Read the registries that have a name, each with its path or URL, from the user's git configuration."""
+    from gitreg.git import global_section
+
+    found = global_section(r"^gitreg\.registry\..*\.url$")
+    places = {key.removeprefix(_NAMED).removesuffix(_URL): place for key, place in found.items()}
+    return {name: place for name, place in places.items() if RegistryName.is_one(name)}
+
+
+def place_of(text: str) -> str:
+    """Give the path or URL that a name stands for, as it was typed where it is none.
+
+    A name goes before a folder of that name, as a remote's does for git; `corp:` is a name in any case, and a
+    NotFoundError where nobody gave it.
+    """
+    name = text.removesuffix(":")
+    if not RegistryName.is_one(name):
+        return text
+    known = registry_names()
+    if name in known or not text.endswith(":"):
+        return known.get(name, text)
+    near = did_you_mean(name, known)
+    hint = f"did you mean {near}?" if near else f"known: {', '.join(known)}" if known else "none has a name yet"
+    raise NotFoundError(
+        f"there is no registry named {name}", hint=f"{hint}; name one: gitreg config registry.{name} PATH|URL"
+    )
+
+
 def _named(text: str, cwd: Path) -> Location:
+    text = text if is_url(text) else place_of(text)
     if is_url(text):
         return Location(Where.URL, text)
     try:

@@ -1,4 +1,4 @@
-"""The grammar of names: projects, models, versions, environments, aliases, users, selectors."""
+"""The grammar of names: projects, models, versions, environments, aliases, users, registries, selectors."""
 
 from __future__ import annotations
 
@@ -68,9 +68,14 @@ class _Name(str):
 
     def __new__(cls, text: str) -> Self:
         """Check the whole text against the grammar."""
-        if not cls._pattern.fullmatch(text) or not cls._acceptable(text):
+        if not cls.is_one(text):
             raise InvalidError(f"{_shown(text)} is not a {cls._what} name", hint=f"allowed: {cls._grammar}")
         return super().__new__(cls, text)
+
+    @classmethod
+    def is_one(cls, text: str) -> bool:
+        """Whether a text is such a name."""
+        return bool(cls._pattern.fullmatch(text)) and cls._acceptable(text)
 
     @classmethod
     def _acceptable(cls, _text: str) -> bool:
@@ -107,6 +112,26 @@ class UserName(_Name):
     @classmethod
     def _acceptable(cls, text: str) -> bool:
         return ".." not in text and not text.endswith(".lock")
+
+
+class RegistryName(_Name):
+    """What a machine calls a registry, as `corp` in `corp:risk/fraud@prod`; `models` is reserved."""
+
+    __slots__ = ()
+    _what = "registry"
+    _grammar = f"{_ALLOWED}; `models` is reserved"
+
+    @classmethod
+    def _acceptable(cls, text: str) -> bool:
+        return text != "models"  # of models:/ URIs
+
+
+def split_registry(text: str) -> tuple[RegistryName | None, str]:
+    """Take the registry's name off a selector, as `corp` off `corp:risk/fraud@prod`; None where it has none."""
+    name, colon, rest = text.partition(":")
+    if not colon or name == "models" or set(name) & set("/@"):
+        return None, text
+    return RegistryName(name), rest
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -297,7 +322,12 @@ class Selector:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `project/name[@what]` or a `models:/project/name/VERSION`, `models:/project/name@what` URI."""
-        rest = text
+        registry, rest = split_registry(text)
+        if registry is not None:
+            raise InvalidError(
+                f"{_shown(text)} names a registry where one is open already",
+                hint=f"leave out `{registry}:`, or open that one: gitreg.open('{registry}:')",
+            )
         if text.startswith("models:"):
             rest = text.removeprefix("models:").lstrip("/")
             if "@" not in rest and rest.count("/") == len(("project", "version")):

@@ -128,3 +128,23 @@ def test_completing_commands_imports_none_of_them(registry: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert "register" in done.stdout
     assert not {"gitreg.cli.register", "gitreg.registry", "yaml", "rich"} & set(done.stderr.split())
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("gitreg versions co", ["corp:"]),
+        ("gitreg versions corp:ri", ["risk/fraud"]),
+        ("gitreg show corp:risk/fraud@p", ["prod"]),
+        ("gitreg deploy corp:risk/fraud@1.1.0 s", ["staging"]),
+        ("gitreg show crop:ri", []),
+    ],
+)
+def test_bash_completes_in_the_registry_that_a_model_names(
+    registry: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, found: list[str]
+) -> None:
+    monkeypatch.delenv("GITREG_REGISTRY")
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "config", "--global", "gitreg.registry.corp.url", registry], check=True)
+    assert _bash(line) == found

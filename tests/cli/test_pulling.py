@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from gitreg.errors import UnavailableError
 from gitreg.git import remote
 from tests.cli.conftest import WEIGHTS, Result
+from tests.registries import git
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -135,3 +137,45 @@ def test_an_exact_version_is_pulled_while_the_server_is_down(
     assert Path("second/model.safetensors").read_bytes() == WEIGHTS
     assert gitreg("pull", "risk/fraud@prod", "-o", "third").code == 7  # what prod means now, nobody knows
     assert gitreg("--no-fetch", "pull", "risk/fraud@prod", "-o", "third").code == 0
+
+
+@pytest.fixture
+def store(own_registry: Path, gitreg: Gitreg, project: Path) -> Path:
+    """Name the primary store, of which a mirror that the registry names has everything."""
+    clone = project.parent / "clone"
+    git(project, "clone", "-q", str(own_registry), str(clone))
+    with (clone / "registry.yaml").open("a", encoding="utf-8") as settings:
+        settings.write(f"mirrors: ['file:{project.parent}/mirror']\n")
+    git(clone, "commit", "-q", "--no-verify", "-am", "A mirror")
+    git(own_registry, "fetch", "-q", str(clone), "main:main")  # past the hooks
+    assert gitreg("store", "sync").code == 0
+    return own_registry.parent / "store"
+
+
+@pytest.mark.parametrize("harm", ["damaged", "shorter", "lost", "unplugged"])
+def test_what_the_primary_has_not_right_is_pulled_from_a_mirror(store: Path, gitreg: Gitreg, harm: str) -> None:
+    assert gitreg("lock", "risk/fraud@prod").code == 0
+    [blob] = [path for path in store.glob("blobs/sha256/*/*") if path.read_bytes() == WEIGHTS]
+    if harm == "damaged":
+        spoil(blob)
+    elif harm == "shorter":
+        os.truncate(blob, 5)
+    elif harm == "lost":
+        blob.unlink()
+    else:
+        store.rename(store.with_name("elsewhere"))
+    pulled = gitreg("pull", "risk/fraud@prod", "-o", "m")
+    assert (pulled.code, pulled.err) == (0, "")
+    assert gitreg("cache", "prune").code == 0
+    assert gitreg("pull", "--locked").code == 0
+    assert Path("m/model.safetensors").read_bytes() == Path("models/risk/fraud/model.safetensors").read_bytes()
+    assert gitreg("verify", "m").code == 0
+
+
+def test_what_is_damaged_everywhere_is_told_and_not_pulled(store: Path, gitreg: Gitreg) -> None:
+    for folder in (store, Path("../mirror")):
+        for blob in folder.glob("blobs/sha256/*/*"):
+            spoil(blob)
+    pulled = gitreg("pull", "risk/fraud@prod", "-o", "m")
+    assert (pulled.code, "model.safetensors: the stored blob sha256:" in pulled.err) == (6, True)
+    assert not Path("m").exists()

@@ -14,7 +14,6 @@ from gitreg.errors import ConflictError, InvalidError
 from gitreg.manifest import Manifest, parse_version
 from gitreg.registry import Mode, open_registry
 from gitreg.registry.inspected import MAX_TENSORS, inspect
-from gitreg.scan import Format
 from tests.registries import Forge, request
 from tests.scan.samples import ONNX, OPENVINO, external, onnx, onnx_tensor, tarred, zipped
 
@@ -128,22 +127,22 @@ def test_an_allowed_pickle_is_scanned_and_reported(tmp_path: Path, monkeypatch: 
     for name, data in files.items():
         Path(name).write_bytes(data)
     allowed = ("pickle", "onnx")
-    good = inspect([("good.pkl", Path("good.pkl"), Format.PICKLE)], allowed)
+    good = inspect([("good.pkl", Path("good.pkl"))], allowed)
     assert good.report("good.pkl")["imports"] == [
         "numpy._core.multiarray._reconstruct",
         "numpy.dtype",
         "numpy.ndarray",
     ]
     with pytest.raises(InvalidError, match=r"bad\.pkl: loading it would run code: posix\.system"):
-        inspect([("bad.pkl", Path("bad.pkl"), Format.PICKLE)], allowed)
+        inspect([("bad.pkl", Path("bad.pkl"))], allowed)
     # A format that is not allowed is the gate's to refuse.
-    assert inspect([("bad.pkl", Path("bad.pkl"), Format.PICKLE)], None).report("bad.pkl")
+    assert inspect([("bad.pkl", Path("bad.pkl"))], None).report("bad.pkl")
 
 
 def test_a_file_that_changes_after_its_inspection_is_a_conflict(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(TENSORS)
-    found = inspect([("model.safetensors", path, Format.SAFETENSORS)], None)
+    found = inspect([("model.safetensors", path)], None)
     found.check_unchanged()
     path.write_bytes(TENSORS + b" ")
     with pytest.raises(ConflictError, match="changed while it was registered"):
@@ -154,3 +153,24 @@ def test_the_gate_takes_what_was_written(forge: Forge, bare: Registry) -> None:
     register(bare, {"model.onnx": ONNX})
     with open_registry(forge.bare) as registry:
         assert registry.show("risk/fraud@3.0.0").manifest.signature
+
+
+def test_no_byte_of_a_file_is_parsed_in_the_process_that_registers(
+    bare: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gitreg.scan import content
+
+    def fail(*_: object) -> None:
+        raise AssertionError("parsed here")
+
+    monkeypatch.setattr(content, "detect_file", fail)
+    monkeypatch.setattr("gitreg.scan.detect_file", fail)
+    files = {"model.safetensors": TENSORS, "config.json": b"{}", "card.md": b"# card\n", "w.bin": b"\xff\0"}
+    for mode in (DRY, Mode()):
+        found = register(bare, files, mode)
+        assert {each.path: each.format for each in found.artifacts} == {
+            "model.safetensors": "safetensors",
+            "config.json": "json",
+            "card.md": "text",
+            "w.bin": "other",
+        }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.complete import complete_environment, complete_model
+from gitreg.cli.options import in_registry
 from gitreg.cli.session import Session, command, group
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def access() -> None:
 
 @command("explain")
 @click.argument("user")
-@click.argument("model", required=False, shell_complete=complete_model)
+@click.argument("model", required=False, callback=in_registry, shell_complete=complete_model)
 @click.argument("environment", required=False, shell_complete=complete_environment)
 def explain(session: Session, user: str, model: str | None, environment: str | None) -> None:
     """Tell what a user may do, and which rule says so.

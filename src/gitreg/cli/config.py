@@ -9,6 +9,7 @@ import click
 
 from gitreg.cli.session import Session, command
 from gitreg.errors import InvalidError, NotFoundError
+from gitreg.names import RegistryName
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Run = Callable[[Sequence[str]], str | None]
 
 _SECTION = "gitreg."
+_NAMED = "registry."
 _ABSENT = frozenset({1, 5})  # git-config(1): the key is not there, to read and to unset
 
 
@@ -45,25 +47,51 @@ def config(session: Session, key: str | None, value: str | None, everywhere: boo
     \b
       gitreg config --global registry ssh://git@host/models.git
       gitreg config user alice
+      gitreg config registry.corp ssh://git@host/models.git      for corp:risk/fraud@prod, wherever you stand
     """
     from gitreg.config import KEYS
 
+    if key is not None and key.removeprefix(_SECTION).startswith(_NAMED):
+        name = key.removeprefix(_SECTION).removeprefix(_NAMED).removesuffix(".url")
+        _config_name(session, RegistryName(name), value, unset=unset)
+        return
     run = _runner(session, everywhere=everywhere)
     if key is None:
         if unset:
             raise InvalidError("--unset names no setting", hint="gitreg config KEY --unset")
-        session.answer([Setting(key=each, value=_get(run, each), about=KEYS[each]) for each in KEYS], _render)
+        settings = [Setting(key=each, value=_get(run, each), about=KEYS[each]) for each in KEYS]
+        session.answer([*settings, *_names()], _render)
         return
     name = _known(key, KEYS)
-    if unset and value is not None:
-        raise InvalidError("--unset and a value exclude each other", hint=f"gitreg config {key} --unset")
-    if unset:
-        _change(run, ["--unset-all", name])
-    elif value is not None:
-        _change(run, ["--replace-all", name, value])
-    shown = Setting(key=name, value=_get(run, name), about=KEYS[name])
+    _change(run, name, value, unset=unset)
+    _show(session, Setting(key=name, value=_get(run, name), about=KEYS[name]), unset=unset)
+
+
+def _config_name(session: Session, name: RegistryName, value: str | None, *, unset: bool) -> None:
+    """Show or change where the registry of a name is: always for all of the user's, since it is used from anywhere."""
+    from gitreg.config import is_url, key_of
+
+    if value is not None and not is_url(value):
+        value = str(Path(value).expanduser().absolute())
+    run, key = _runner(session, everywhere=True), key_of(name)
+    _change(run, key, value, unset=unset)
+    _show(session, Setting(key=key, value=_get(run, key), about=_about(name)), unset=unset)
+
+
+def _names() -> list[Setting]:
+    from gitreg.config import key_of, registry_names
+
+    rows = [(RegistryName(name), place) for name, place in registry_names().items()]
+    return [Setting(key=key_of(name), value=place, about=_about(name)) for name, place in rows]
+
+
+def _about(name: RegistryName) -> str:
+    return f"the registry that {name}: before a model means"
+
+
+def _show(session: Session, shown: Setting, *, unset: bool) -> None:
     if shown.value is None and not unset:
-        raise NotFoundError(f"{name} is not set", hint=f"it is {shown.about}")
+        raise NotFoundError(f"{shown.key} is not set", hint=f"it is {shown.about}")
     session.answer(shown, lambda screen, each: None if unset else screen.line(each.value))
 
 
@@ -118,8 +146,13 @@ def _get(run: Run, key: str) -> str | None:
     return run(["--get", key])
 
 
-def _change(run: Run, args: Sequence[str]) -> None:
-    run(args)
+def _change(run: Run, key: str, value: str | None, *, unset: bool) -> None:
+    if unset and value is not None:
+        raise InvalidError("--unset and a value exclude each other", hint=f"gitreg config {key} --unset")
+    if unset:
+        run(["--unset-all", key])
+    elif value is not None:
+        run(["--replace-all", key, value])
 
 
 def _render(screen: Screen, settings: Sequence[Setting]) -> None:

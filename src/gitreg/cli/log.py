@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.complete import complete_model
-from gitreg.cli.options import at_option
+from gitreg.cli.options import at_option, in_registry
 from gitreg.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _CHANGES = 3
 
 
 @command("log")
-@click.argument("model", required=False, shell_complete=complete_model)
+@click.argument("model", required=False, callback=in_registry, shell_complete=complete_model)
 @click.option(
     "-n", "--limit", type=click.IntRange(min=0), default=20, show_default=True, metavar="N", help="So many; 0: all."
 )

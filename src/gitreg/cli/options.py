@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitreg.cli.complete import complete_environment, complete_model, complete_selector
+from gitreg.cli.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def in_registry(ctx: click.Context, _param: click.Parameter, value: Any) -> Any:  # noqa: ANN401 - click's value
+    """Take the registry's name off what models are named by, and open that registry; a click callback."""
+    if ctx.resilient_parsing or value is None or not isinstance(ctx.obj, Session):
+        return value
+    if isinstance(value, str):
+        return ctx.obj.unqualified(value)
+    return tuple(ctx.obj.unqualified(each) for each in value)
+
 
 at_option = click.option(
     "--at", metavar="TIME", help="Answer as of then: 2026-01-31 (its end) or 2026-01-31T12:00:00Z (UTC)."
 )
 reason_option = click.option("--reason", metavar="TEXT", help="Why; kept in the commit and in the deploy tag.")
 undo_option = click.option("--undo", is_flag=True, help="Take it back.")
-model_argument = click.argument("model", shell_complete=complete_model)
-selector_argument = click.argument("selector", metavar="MODEL@VERSION", shell_complete=complete_selector)
+model_argument = click.argument("model", callback=in_registry, shell_complete=complete_model)
+selector_argument = click.argument(
+    "selector", metavar="MODEL@VERSION", callback=in_registry, shell_complete=complete_selector
+)
 environment_argument = click.argument("environment", shell_complete=complete_environment)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from gitreg.errors import InvalidError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -26,6 +28,30 @@ class Session:
         self.location = location
         self.fetch = fetch
         self.as_json = False
+        self._chosen: dict[str | None, str] = {}
+
+    def unqualified(self, selector: str) -> str:
+        """Take the registry's name off a selector, as in `corp:risk/fraud@prod`, and mean that registry from now on.
+
+        A command works on one registry: InvalidError where its selectors, or --registry, name several.
+        """
+        from gitreg.names import split_registry
+
+        name, rest = split_registry(selector)
+        if name is None and "/" not in rest:
+            return rest  # no model's: an environment, or only what comes after @
+        if name is not None and self.location and self.location.removesuffix(":") not in {name, *self._chosen}:
+            raise InvalidError(f"--registry names {self.location!r}, and {selector!r} another", hint="name one registry")
+        other = next((text for key, text in self._chosen.items() if key != name), None)
+        if other is not None:
+            raise InvalidError(
+                f"{other!r} and {selector!r} are in two registries",
+                hint="a command works on one: name it before each model, or with --registry",
+            )
+        self._chosen[name] = selector
+        if name is not None:
+            self.location = f"{name}:"
+        return rest
 
     def registry(self) -> Registry:
         """Open the registry that the user means; close it with `with`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.complete import complete_place
-from gitreg.cli.options import at_option
+from gitreg.cli.options import at_option, in_registry
 from gitreg.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @command("status")
-@click.argument("places", metavar="[ENVIRONMENT|MODEL]...", nargs=-1, shell_complete=complete_place)
+@click.argument("places", metavar="[ENVIRONMENT|MODEL]...", nargs=-1, callback=in_registry, shell_complete=complete_place)
 @at_option
 def status(session: Session, places: tuple[str, ...], at: str | None) -> None:
     """Show what is deployed, and what was reported to run.

@@ -7,6 +7,7 @@ from gitreg.registry.register import RegisterRequest
 from gitreg.registry.results import (
     LineageNode,
     ModelSummary,
+    Series,
     StatusRow,
     VersionDetails,
     VersionSummary,
@@ -21,6 +22,7 @@ __all__ = [
     "Pulled",
     "RegisterRequest",
     "Registry",
+    "Series",
     "StatusRow",
     "VersionDetails",
     "VersionSummary",

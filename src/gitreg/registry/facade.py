@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.config import Where, locate, open_registry_store
-from gitreg.errors import InvalidError, UnavailableError
+from gitreg.errors import GitregError, InvalidError, UnavailableError
+from gitreg.layout import MAIN
 from gitreg.names import ModelName, Selector
 from gitreg.reader import Snapshot
 from gitreg.records import dataclass, replace
@@ -22,21 +24,32 @@ if TYPE_CHECKING:
     from gitreg.config import Location
     from gitreg.gate import Violation
     from gitreg.gate_hooks.finding import Finding
+    from gitreg.git.upkeep import Upkept
+    from gitreg.index.pages import Query
     from gitreg.keep.bundle import Bundled
     from gitreg.keep.collect import Collected
     from gitreg.keep.fsck import Checked
-    from gitreg.manifest import Lifecycle, Manifest, ManifestDiff, Model
+    from gitreg.manifest import Comparison, Lifecycle, Manifest, ManifestDiff, Model
     from gitreg.names import Version
     from gitreg.objects import Progress, Store
     from gitreg.objects.sync import Synced
     from gitreg.objects.trial import Trial
     from gitreg.reader import DeploymentRecord, LogEntry
-    from gitreg.registry.carrying import Signed
     from gitreg.registry.locking import Locked, LockedModel
     from gitreg.registry.pulled import Verified
     from gitreg.registry.reads import AccessRow
     from gitreg.registry.register import Prepared, RegisterRequest
-    from gitreg.registry.results import LineageNode, ModelSummary, StatusRow, VersionDetails, VersionSummary
+    from gitreg.registry.results import (
+        LineageNode,
+        ModelSummary,
+        Recommendation,
+        Series,
+        StatusRow,
+        VersionDetails,
+        VersionSummary,
+    )
+    from gitreg.registry.search import Explained, Found, IndexState
+    from gitreg.registry.signatures import Signed
     from gitreg.writer import Target
 
 _PUSH = Mode()
@@ -95,8 +108,17 @@ class ModelVersion:
         return self.registry.pull(f"{self.model}@{self.version}", folder, only=only, link=link).folder
 
 
+def _query(
+    conditions: str | Sequence[str], order_by: str | None, limit: int | None, cursor: str | None = None
+) -> Query:
+    from gitreg.index.pages import Query
+
+    wanted = (conditions,) if isinstance(conditions, str) else tuple(conditions)
+    return Query(conditions=wanted, order_by=order_by, limit=limit, cursor=cursor)
+
+
 def open_registry(location: str | os.PathLike[str] | None = None, *, fetch: bool | None = None) -> Registry:
-    """Open a registry: a path, a URL, or by default what GITREG_REGISTRY, the folder or git's configuration names.
+    """Open a registry: a path, a URL, a name, or by default what GITREG_REGISTRY, the folder or git's configuration names.
 
     `fetch` says whether reads fetch main first: by default they do from a URL, and do not in a checkout, which shows
     what it last fetched as git itself does. Writes always fetch. Raises NotFoundError where there is no registry.
@@ -190,12 +212,42 @@ class Registry:
         return reads.versions(self.snapshot(at), ModelName.parse(model))
 
     def search(
-        self, conditions: Sequence[str], *, limit: int | None = None, at: str | None = None
-    ) -> list[VersionSummary]:
-        """Find the versions that meet every condition, such as `metrics.auc>0.95` or `deployed=prod`."""
+        self,
+        conditions: str | Sequence[str],
+        *,
+        order_by: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        at: str | None = None,
+    ) -> Found:
+        """Find the versions that meet every condition, such as `metrics.auc > 0.95 and deployed('prod')`.
+
+        `order_by` is as in `metrics.auc desc, created`; by default by model, highest version first. `Found.next` is the
+        `cursor` of the next page. InvalidError points at what is wrong in a condition.
+        """
         from gitreg.registry.search import search
 
-        return search(self.snapshot(at), conditions, limit)
+        return search(self.snapshot(at), _query(conditions, order_by, limit, cursor), now=at is None)
+
+    def explain_search(
+        self, conditions: str | Sequence[str], *, order_by: str | None = None, limit: int | None = None
+    ) -> Explained:
+        """Tell how a search would be answered: its SQL, and the way that SQLite takes."""
+        from gitreg.registry.search import explain
+
+        return explain(self.snapshot(), _query(conditions, order_by, limit), now=True)
+
+    def build_index(self, *, anew: bool = False) -> IndexState:
+        """Bring the index of this clone up to main now, from nothing with `anew`; searches do it by themselves."""
+        from gitreg.registry.search import build
+
+        return build(self.snapshot(), anew=anew)
+
+    def index_state(self) -> IndexState:
+        """Tell what the index of this clone holds, and whether that is what main says."""
+        from gitreg.registry.search import state
+
+        return state(self.snapshot())
 
     def diff(self, left: str, right: str, *, at: str | None = None) -> ManifestDiff:
         """Compare two versions."""
@@ -204,6 +256,45 @@ class Registry:
         snapshot = self.snapshot(at)
         one, other = (reads.found(snapshot, Selector.parse(side)).manifest for side in (left, right))
         return diff(one, other)
+
+    def compare(
+        self,
+        selectors: Sequence[str],
+        *,
+        maximize: Sequence[str] = (),
+        minimize: Sequence[str] = (),
+        at: str | None = None,
+    ) -> Comparison:
+        """Set versions side by side; of metrics whose name does not tell which way is better, say it."""
+        from gitreg.registry import comparing
+
+        return comparing.compare(self.snapshot(at), selectors, maximize, minimize)
+
+    def series(self, model: str, metrics: Sequence[str], *, last: int | None = None, at: str | None = None) -> Series:
+        """Follow metrics over the versions of a model, lowest first; NotFoundError for one that none has."""
+        from gitreg.registry import comparing
+
+        return comparing.series(self.snapshot(at), ModelName.parse(model), metrics, last)
+
+    def recommend(  # noqa: PLR0913 - what suits, what counts, and how many
+        self,
+        need: str,
+        *,
+        where: Sequence[str] = (),
+        maximize: Sequence[str] = (),
+        minimize: Sequence[str] = (),
+        limit: int = 10,
+        at: str | None = None,
+    ) -> Recommendation:
+        """Find the models that suit a need told in words, each by its highest version that meets the conditions.
+
+        Measures to maximize or minimize are `size` and `metrics.KEY`.
+        """
+        from gitreg.registry.recommending import Asked, recommend_from
+
+        where = [where] if isinstance(where, str) else where
+        asked = Asked(need=need, where=where, maximize=maximize, minimize=minimize, limit=limit)
+        return recommend_from(self.snapshot(at), asked, now=at is None)
 
     def lineage(self, selector: str, *, depth: int = 20, at: str | None = None) -> LineageNode:
         """Tell what a version came from, and that from what, down to `depth` generations."""
@@ -337,14 +428,15 @@ class Registry:
         name = check_request(request)
         code, notes = reads.code(request.code)
         prepared = Prepared(request, name, (), self.target.author(), code, request.created or now())
+        store = None
         if mode.dry_run or not request.paths:
             inspected = looked_into(request, self.snapshot().settings.formats) if request.paths else None
-            prepared = replace(prepared, files=hashed(request), inspected=inspected)
+            prepared = replace(prepared, files=hashed(request, inspected), inspected=inspected)
         else:
             prepared, store = self._check_early(prepared, mode)
-            prepared = replace(prepared, files=upload(store, request))
+            prepared = replace(prepared, files=upload(store, request, prepared.inspected))
             notes = (*notes, *_left_behind(store))
-            claim(store, self.snapshot().settings.name)
+            claim(store, self.snapshot().settings.name, self.snapshot().commit)
         if prepared.inspected:
             prepared.inspected.check_unchanged()
 
@@ -352,7 +444,11 @@ class Registry:
             plan = prepared.plan(current)
             return replace(plan, notes=(*plan.notes, *notes))
 
-        return publish(self.target, planner, mode, known_sizes=sizes_of(prepared.files) if mode.dry_run else None)
+        written = publish(self.target, planner, mode, known_sizes=sizes_of(prepared.files) if mode.dry_run else None)
+        if store is not None and written.commit is not None and written.ref == MAIN:
+            with suppress(GitregError):  # it is on main; whoever registers next says so too
+                claim(store, self.snapshot().settings.name, written.commit)
+        return written
 
     def _check_early(self, prepared: Prepared, mode: Mode) -> tuple[Prepared, Store]:
         """Refuse what the gate would refuse before the weights are read, look into them, and open their store."""
@@ -367,8 +463,8 @@ class Registry:
             snapshot = Snapshot(self.target.repository, self.target.refresh())
             next_version(snapshot, prepared.name, prepared.request)
             check_parents(snapshot, prepared.request)
-            files = claimed(prepared.request)
             found = looked_into(prepared.request, snapshot.settings.formats, inspector)
+            files = claimed(prepared.request, found)
         prepared = replace(prepared, inspected=found)
         plan = replace(prepared, files=files).plan(snapshot)
         user = self.target.actor(mode.user) if self.target.is_local else None
@@ -634,9 +730,15 @@ class Registry:
 
     def verify_signature(self, selector: str, keys: Sequence[str | os.PathLike[str]]) -> Signed:
         """Verify the signature of a version's files by their digests; IntegrityError where none of the keys fits."""
-        from gitreg.registry import carrying
+        from gitreg.registry import signatures
 
-        return carrying.verify_signature(self.snapshot(), self.store, selector, [Path(key) for key in keys])
+        return signatures.verify_signature(self.snapshot(), self.store, selector, [Path(key) for key in keys])
+
+    def upkeep(self, *, full: bool = False) -> Upkept:
+        """Keep the repository quick to read, fetch and clone; of a URL, the mirror that this machine keeps."""
+        from gitreg.git.upkeep import upkeep
+
+        return upkeep(self.target.repository, full=full)
 
     def mark(self, *, push: bool = False) -> list[str]:
         """Write the deploy tags that history implies and that are missing; `push` sends them to the origin."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gitreg.digest import Digest
     from gitreg.manifest import Lifecycle, Manifest
     from gitreg.names import AliasName, EnvironmentName, ModelName, Version
+    from gitreg.recommend.advice import Recommended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,16 @@ class VersionSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Metrics over the versions of a model, lowest version first; None where a version lacks one."""
+
+    model: ModelName
+    versions: tuple[str, ...]
+    created: tuple[str, ...]
+    metrics: Mapping[str, tuple[float | None, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRow:
     """What is meant to run somewhere (`version` None: nothing), and what was last reported to run there."""
 
@@ -79,3 +90,18 @@ class LineageNode:
     relation: str | None
     state: str | None
     parents: tuple[LineageNode, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """The answer of `gitreg recommend`: the places in order, out of how many models, by which embedding model.
+
+    `model` is None where words alone decided; `notes` say so, and what else there is to know about how it was found.
+    """
+
+    need: str
+    model: str | None
+    aims: tuple[str, ...]
+    considered: int
+    places: tuple[Recommended, ...]
+    notes: tuple[str, ...]
