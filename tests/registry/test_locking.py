@@ -21,8 +21,8 @@ from gitreg.objects import Cache
 from gitreg.registry import locking as locking_module
 from gitreg.registry import open_registry
 from gitreg.registry import pulled as pulled_module
-from gitreg.registry.locking import Lock, LockedFile, LockedModel, pull_locked, read_lock
-from gitreg.registry.pulled import remembered, verify_locked, verify_remembered
+from gitreg.registry.locking import Lock, LockedFile, LockedModel, pull_locked, read_lock, verify_locked
+from gitreg.registry.pulled import remembered, verify_remembered
 from gitreg.resources import resource
 from tests.registries import WEIGHTS, files_of, git, request
 
@@ -434,3 +434,4 @@ def test_a_locked_folder_is_verified(forge: Forge) -> None:
     assert [each.fine for each in verify_locked(LOCK)] == [False]
     pull_locked(LOCK, a_store)
     assert [each.fine for each in verify_locked(LOCK)] == [True]
+    assert verify_remembered(Cache.of_user(os.environ), Path("models/risk/fraud")).fine

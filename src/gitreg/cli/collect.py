@@ -40,7 +40,7 @@ def _render(screen: Screen, collected: Sequence[Collected]) -> None:
     for each in collected:
         if each.taken:
             screen.table(("DIGEST", "SIZE", "SINCE", "OF"), [_row(gone) for gone in each.taken], right={"SIZE"})
-        went, out, back = ("would go", "would be", "would come") if each.dry_run else ("went", "was", "came")
+        went, out, back = ("would go", "would be", "would come") if each.dry_run else ("went", "were", "came")
         screen.line(
             f"{each.store}: {_counted(len(each.taken), each.taken_bytes)} {went} to the trash,"
             f" {_counted(len(each.removed), each.removed_bytes)} {out} removed from it"

@@ -89,7 +89,7 @@ def _of_folder(
 
 
 def _of_lock(lock_file: Path, moved: Progress | None) -> list[Verified]:
-    from gitreg.registry.pulled import verify_locked
+    from gitreg.registry.locking import verify_locked
 
     return verify_locked(lock_file, moved)
 

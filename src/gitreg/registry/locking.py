@@ -13,6 +13,7 @@ from gitreg.digest import Digest
 from gitreg.errors import ConflictError, GitregError, IntegrityError, InvalidError, NotFoundError, Problem
 from gitreg.names import ModelName, Selector, Version
 from gitreg.records import dataclass, replace
+from gitreg.registry.pulled import Verified, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -239,11 +240,32 @@ def pull_locked(  # noqa: PLR0913 - what, where to and how
             progress=progress,
             within=within,
         )
+        note(cache, folder, each.model, each.version, each.files)
         size = sum(file.size for file in each.files)
         pulled.append(
             PulledModel(model=each.model, version=each.version, folder=folder, files=tuple(files), bytes=size)
         )
     return pulled
+
+
+def verify_locked(path: Path, progress: Progress | None = None) -> list[Verified]:
+    """Read every byte of the folders of a lock file; a folder that is not there misses all its files."""
+    return [_verify_locked(each, path.parent / each.folder, progress) for each in read_lock(path).models.values()]
+
+
+def _verify_locked(locked: LockedModel, folder: Path, progress: Progress | None) -> Verified:
+    from gitreg.objects.checking import check_files, missing, others_in
+
+    if folder.is_dir():
+        checked, others = (
+            check_files(locked.files, folder, progress),
+            others_in(folder, (file.path for file in locked.files)),
+        )
+    else:
+        checked, others = [missing(file) for file in locked.files], []
+    return Verified(
+        model=locked.model, version=locked.version, folder=folder, files=tuple(checked), others=tuple(others)
+    )
 
 
 def _chosen(lock: Lock, path: Path, text: str) -> LockedModel:

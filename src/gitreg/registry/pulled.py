@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from gitreg.digest import Digest
 from gitreg.errors import GitregError, NotFoundError
 from gitreg.names import ModelName, Version
-from gitreg.objects.checking import FileState, check_files, missing, others_in
+from gitreg.objects.checking import FileState, check_files, others_in
 from gitreg.objects.faults import reading
 from gitreg.records import dataclass, replace
-from gitreg.registry.locking import LockedFile, LockedModel, read_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +28,21 @@ _FORMAT = "gitreg/pulled/v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PulledFile:
+    """A file that was pulled."""
+
+    path: str
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PulledFiles:
     """A version's files that were pulled into a folder."""
 
     model: ModelName
     version: Version
-    files: tuple[LockedFile, ...]
+    files: tuple[PulledFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +92,7 @@ def find(cache: Cache, folder: Path) -> PulledFiles | None:
         if data["format"] != _FORMAT or data["folder"] != _name(folder):
             return None
         files = (
-            LockedFile(path=path, digest=Digest.parse(each["digest"]), size=int(each["size"]))
+            PulledFile(path=path, digest=Digest.parse(each["digest"]), size=int(each["size"]))
             for path, each in data["files"].items()
         )
         return PulledFiles(model=ModelName.parse(data["model"]), version=Version(data["version"]), files=tuple(files))
@@ -117,11 +125,6 @@ def verify_remembered(
     return Verified(model=known.model, version=known.version, folder=folder, files=tuple(checked), others=tuple(others))
 
 
-def verify_locked(path: Path, progress: Progress | None = None) -> list[Verified]:
-    """Read every byte of the folders of a lock file; a folder that is not there misses all its files."""
-    return [_verify_locked(each, path.parent / each.folder, progress) for each in read_lock(path).models.values()]
-
-
 def with_signature(found: Verified, keys: Sequence[Path]) -> Verified:
     """Verify the signature in a folder whose files are fine, and tell which key made it; needs no network.
 
@@ -139,20 +142,6 @@ def with_signature(found: Verified, keys: Sequence[Path]) -> Verified:
     with reading(found.folder / MODEL_SIGNATURE), (found.folder / MODEL_SIGNATURE).open("rb") as file:
         data = file.read(signing.MAX_SIGNATURE + 1)
     return replace(found, key=signing.verify(digests, data, keys))
-
-
-def _verify_locked(locked: LockedModel, folder: Path, progress: Progress | None) -> Verified:
-    if folder.is_dir():
-        checked, others = check_files(locked.files, folder, progress), others_in(folder, _paths(locked.files))
-    else:
-        checked, others = [missing(file) for file in locked.files], []
-    return Verified(
-        model=locked.model, version=locked.version, folder=folder, files=tuple(checked), others=tuple(others)
-    )
-
-
-def _paths(files: Sequence[Wanted]) -> list[str]:
-    return [file.path for file in files]
 
 
 def _path(cache: Cache, folder: Path) -> Path:
