@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import many, peers, pulling, push, reading, startup, storing, writing
+from benchmarks import cloud, index, many, peers, pulling, push, reading, startup, storing, writing
 from benchmarks.measure import Row, table
 from benchmarks.setting import Setting, environment
 
@@ -25,8 +25,10 @@ _GROUPS: dict[str, tuple[str, Callable[[Setting], Iterator[Row]]]] = {
     "many": ("Pushing a thousand versions", many.run),
     "register": ("Registering", writing.run),
     "read": ("Reading everything", reading.run),
+    "index": ("The index", index.run),
     "store": ("Storing", storing.run),
     "pull": ("Pulling", pulling.run),
+    "cloud": ("Clouds", cloud.run),
 }
 
 

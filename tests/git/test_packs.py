@@ -68,3 +68,24 @@ def test_a_pack_that_is_cut_off_is_refused(repository: Repository, tmp_path: Pat
         packs.read_header(file, "sha1")
         with pytest.raises(IntegrityError, match="git refuses the history"):
             packs.take_pack(other, file, path.stat().st_size)
+
+
+def test_a_long_history_is_taken_and_one_that_cannot_be_is_not(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "_ALLOCATION", 600_000)  # git's table of the objects alone is larger
+    tip = advance(repository, {str(number): str(number).encode() for number in range(12_000)})
+    path = tmp_path / "history"
+    repository.run(["bundle", "create", "--quiet", str(path), MAIN])
+    data = path.read_bytes()
+    create(tmp_path / "other", bare=True)
+    with Repository.open(tmp_path / "other") as other:
+        with path.open("rb") as file:
+            packs.read_header(file, "sha1")
+            packs.take_pack(other, file, path.stat().st_size)
+        assert other.objects.info(tip) is not None
+        path.write_bytes(data.replace(b"PACK\0\0\0\2\0", b"PACK\0\0\0\2\x7f", 1))
+        with path.open("rb") as file:
+            packs.read_header(file, "sha1")
+            with pytest.raises(IntegrityError, match="says that it has 2,130,7"):
+                packs.take_pack(other, file, path.stat().st_size)

@@ -152,6 +152,7 @@ def test_a_file_system_that_nobody_vouches_for_is_not_trusted(
 def test_a_file_system_of_whole_seconds_is_not_trusted_at_once(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "_file_system", lambda _opened: "ext3")
     now = int(time.time())
+    monkeypatch.setattr("gitreg.objects.settling.time.time", lambda: now + 0.5)
     with weights.open("rb") as file:
         for age, trusted in ((0, False), (1, False), (10, True)):
             then = (now - age) * 10**9

@@ -19,6 +19,9 @@ _MAX_LINE = 4096
 _MAX_LINES = 1000
 # An object that would need more memory than this is refused by its size, and so none has to be streamed.
 _ALLOCATION = 64 << 20
+# git's own table of the objects; a pack says how many it has, and an object takes three bytes and more.
+_OF_AN_OBJECT, _LEAST_OBJECT = 64, 3
+_MAX_OBJECTS = 20_000_000
 _CONFIG = (("core.bigFileThreshold", "1024g"), ("core.deltaBaseCacheLimit", "16m"))
 _LEAST_PATIENCE, _BYTES_A_SECOND = 600, 1 << 18
 
@@ -63,8 +66,10 @@ def take_pack(repository: Repository, file: BinaryIO, size: int) -> None:
 
     `file` stands where the pack begins. IntegrityError where an object is damaged, malformed or larger than any may be.
     """
-    os.lseek(file.fileno(), file.tell(), os.SEEK_SET)  # git reads from there on, and knows of no buffer
-    environment = {**with_config(repository.runner.environment, _CONFIG), "GIT_ALLOC_LIMIT": str(_ALLOCATION)}
+    begin = file.tell()
+    limit = max(_ALLOCATION, 2 * _OF_AN_OBJECT * _objects(file.read(12), size))  # tables grow by half and more
+    os.lseek(file.fileno(), begin, os.SEEK_SET)  # git reads from there on, and knows of no buffer
+    environment = {**with_config(repository.runner.environment, _CONFIG), "GIT_ALLOC_LIMIT": str(limit)}
     args = ["index-pack", "--strict", "--stdin", "--fix-thin"]
     patience = _LEAST_PATIENCE + size // _BYTES_A_SECOND
     with repository.runner.start(args, stdin=file, environment=environment) as process:
@@ -80,3 +85,14 @@ def take_pack(repository: Repository, file: BinaryIO, size: int) -> None:
     if process.returncode != 0:
         said = useful_line(errors.decode("utf-8", "replace")) or f"exit code {process.returncode}"
         raise IntegrityError(f"git refuses the history: {said}", hint="ask who made it; nothing was taken")
+
+
+def _objects(header: bytes, size: int) -> int:
+    """Read how many objects a pack says it has (gitformat-pack(5)); IntegrityError where it cannot have so many."""
+    count = int.from_bytes(header[8:12], "big")
+    if header[:4] != b"PACK" or count > min(_MAX_OBJECTS, size // _LEAST_OBJECT):
+        raise IntegrityError(
+            f"the history's pack says that it has {count:,} objects, and has {size:,} bytes",
+            hint=f"it is damaged, or has more than the {_MAX_OBJECTS:,} that are taken; ask who made it",
+        )
+    return count

@@ -65,6 +65,7 @@ class Checked:
     trash_bytes: int = 0
     strangers: tuple[str, ...] = ()
     elsewhere: int = 0
+    arrived: tuple[str, ...] = ()
     problem: str | None = None
 
     @property
@@ -118,6 +119,7 @@ class Checker:
             trash_bytes=sum(each.size for each in inventory.trash.values()),
             strangers=tuple(each.key for each in inventory.strangers[:_NAMED]),
             elsewhere=len(elsewhere),
+            arrived=self._arrived(inventory, left_behind),
         )
 
     def unchecked(self, versions: int, problem: str | None = None, *, deep: bool) -> Checked:
@@ -134,6 +136,17 @@ class Checker:
     def _is_of(self, digest: str, versions: Collection[str]) -> bool:
         """Whether only these versions need a blob."""
         return bool(versions) and all(f"{each.model}@{each.version}" in versions for each in self._needs[digest])
+
+    def _arrived(self, inventory: Inventory, left_behind: Collection[str]) -> tuple[str, ...]:
+        """Name the versions in `left_behind` whose weights are all there by now."""
+        if not left_behind:
+            return ()
+        there: dict[str, bool] = {}
+        for digest, needs in self._needs.items():
+            is_there = digest in inventory.stored and inventory.stored[digest].is_there
+            for name in {f"{each.model}@{each.version}" for each in needs} & set(left_behind):
+                there[name] = there.get(name, True) and is_there
+        return tuple(sorted(name for name, every in there.items() if every))
 
     def _size(self, digest: Digest) -> int:
         return max((need.size for need in self._needs[digest.hex]), default=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitreg.errors import GitregError
 from gitreg.keep.trash import TRASH, company, move, untouched
 from gitreg.objects.faults import writing
-from gitreg.objects.recipes import MAX_SIZE, blob_key, layout_of, recipe_key
+from gitreg.objects.recipes import MAX_SIZE, blob_key, chunks_key, layout_of, recipe_key
 from gitreg.objects.store import Store
 from gitreg.objects.streams import CHUNK
 
@@ -65,12 +65,15 @@ class Mender:
         if not keys or self._copied(taken, digest, lambda _: None) is None:
             return None
         self._has_mended = True
+        own = {blob_key(digest), chunks_key(digest), recipe_key(digest)}
         for key in keys:
-            move(self._bucket, TRASH + key, key)
+            # Of another blob only what it needs of it was read: one that is there may be sound where this is not.
+            if key in own or self._bucket.size(key) is None:
+                move(self._bucket, TRASH + key, key)
         if blob_key(digest) in keys:
             self._bucket.delete(recipe_key(digest))  # a broken one, of which nobody has need now
         # gc may have removed for good meanwhile what had lain there long enough.
-        return THE_TRASH if all(self._bucket.size(key) is not None for key in keys) else None
+        return THE_TRASH if self._looks.is_sound(digest) else None
 
     def _mend_parts(self, digest: Digest) -> str | None:
         """Mend the blobs that one is made of, which costs no more room than before and mends others with it."""

@@ -16,12 +16,11 @@ from gitreg.objects.faults import reading
 from gitreg.objects.parallel import ChunkCheck
 from gitreg.objects.pipeline import Taken, take
 from gitreg.objects.recipes import (
-    MAX_PARTS,
-    MAX_RECIPE,
     Range,
     Recipe,
     blob_key,
     chunks_key,
+    is_bounded,
     layout_of,
     merged,
     recipe_key,
@@ -137,7 +136,7 @@ class Intake:
         pack = _pack(source, new)
         recipe = _recipe(taken.blob, matches, pack)
         data = recipe.to_bytes()
-        if len(recipe.parts) > MAX_PARTS or len(data) > MAX_RECIPE:
+        if not is_bounded(recipe, data):
             return False
         if pack.size:
             self._keep_pack(source, new, pack)

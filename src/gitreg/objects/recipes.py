@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT = "gitreg/recipe/v1"
 MAX_RECIPE = 16 << 20  # bytes of its JSON
 MAX_PARTS = 100_000
+MAX_BLOBS = 1000  # of which the parts are: each is looked up by itself
 MAX_SIZE = 1 << 50  # bytes of a blob, a pebibyte: far beyond any, and well within 64 bits
 # How every recipe begins, so that a size is known from its first bytes.
 _BEGIN = re.compile(rb'\{"format": "gitreg/recipe/v1", "digest": "(sha256:[0-9a-f]{64})", "size": ([0-9]{1,16}), ')
@@ -119,6 +120,8 @@ def _ranges(data: bytes, at: int) -> Iterator[Range]:
         if offset > MAX_SIZE or not 0 < size <= MAX_SIZE:
             raise InvalidError("a part lies outside any blob")
         if part[1] not in digests:
+            if len(digests) == MAX_BLOBS:
+                raise InvalidError(f"it is made of more than {MAX_BLOBS:,} blobs")
             digests[part[1]] = Digest.parse(part[1].decode())
         yield Range(digests[part[1]], offset, size)
         if part[4] != b", ":
@@ -126,6 +129,12 @@ def _ranges(data: bytes, at: int) -> Iterator[Range]:
                 raise InvalidError("it goes on after its end")
             return
     raise InvalidError(f"it has more than {MAX_PARTS:,} parts")
+
+
+def is_bounded(recipe: Recipe, data: bytes) -> bool:
+    """Whether a recipe, and its JSON, are no larger than what is read."""
+    blobs = {part.digest for part in recipe.parts}
+    return len(blobs) <= MAX_BLOBS and len(recipe.parts) <= MAX_PARTS and len(data) <= MAX_RECIPE
 
 
 def merged(parts: Iterable[Range]) -> Iterator[Range]:

@@ -329,11 +329,11 @@ def _move_main(repository: Repository, old: str, new: str, left: Collection[str]
 
     update = RefUpdate(old, new, MAIN)
     with refs.prepared(repository, [refs.RefEdit(MAIN, new, old)]):
+        left_behind.write(repository.common_dir, left)
         audit.append(
             repository.common_dir,
             audit.Entry(iso(int(time.time())), str(os.geteuid()), (update,), (), {"identity": "bundle"}),
         )
-        left_behind.write(repository.common_dir, left)
 
 
 def _check_complete(repository: Repository, index: Index, store: Store) -> None:

@@ -57,6 +57,8 @@ def fsck(snapshot: Snapshot, opened: Store, *, deep: bool, repair: bool, moved: 
             if len(stores) == 1:
                 raise
             checked.append(checker.unchecked(found.versions, error.message, deep=deep))
+    # What has come by whatever way has to stay from now on.
+    left_behind.write(snapshot.repository.common_dir, left.difference(checked[0].arrived))
     return tuple(checked)
 
 
