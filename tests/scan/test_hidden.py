@@ -26,7 +26,7 @@ from joblib import numpy_pickle  # type: ignore[import-untyped] # it has no type
 from gitreg.scan import Format, packed
 from gitreg.scan.headers.source import Facts, Source
 from gitreg.scan.imports import Verdict, verdict
-from gitreg.scan.pickled import Global
+from gitreg.scan.pickled import Call, Global
 from tests.scan.samples import FILES, GOOD, inspected, npy, npz, problem_of, safetensors, tarred, zipped
 from tests.scan.test_pickles import EVIL, TORCH, saved
 
@@ -60,7 +60,7 @@ class Reached(Exception):  # noqa: N818 - no error
 def find_class(_unpickler: object, module: str, name: str) -> object:
     if name == "system":
         raise Reached
-    known = (np.dtype, numpy_pickle.NumpyArrayWrapper, object, copyreg._reconstructor)  # type: ignore[attr-defined] # it is there
+    known = (np.dtype, numpy_pickle.NumpyArrayWrapper, object, str, copyreg._reconstructor)  # type: ignore[attr-defined] # it is there
     return next(each for each in known if each.__name__ == name)
 
 
@@ -85,6 +85,8 @@ FRAME = WRAPPER[2:] + b")\x81" + described(len(CALL) + 1) + b"b"
 NO_OBJECT = b"cnumpy\ndtype\n(U\x02V8tR(K\x03U\x01|NNNK\x08K\x01K\x00}U\x01acnumpy\ndtype\n(U\x02O8tRstb"
 OBJECT = b"cnumpy\ndtype\n(U\x02V8tR(K\x03U\x01|NNNK\x08K\x01K\x3ftb"
 WIDER = b"cnumpy\ndtype\n(U\x02V1tR(K\x03U\x01|NNNK\x09K\x01K\x00tb"
+FEW = b"\x8b" + struct.pack("<I", 5_000) + bytes([len(CALL) + 3]).ljust(5_000, b"\0")  # a number of 5,000 bytes
+FRAMED = b"\x80\x04\x95" + struct.pack("<Q", 4) + b"caaa" + CALL[1:] + b"."
 PADDED = described(0)[:-1] + b"U\x1bnumpy_array_alignment_bytesK\x10u"
 
 HIDDEN: dict[str, tuple[bytes, Callable[[io.BytesIO], pickle.Unpickler]]] = {
@@ -121,6 +123,23 @@ HIDDEN: dict[str, tuple[bytes, Callable[[io.BytesIO], pickle.Unpickler]]] = {
         + b"\x02..\xff" + CALL + b".",
         Joblib,
     ),
+    "behind a number as only unpicklers read it": (array(b"I0x1\n0" + CALL + b".") + b".", Plain),
+    "in a frame in a frame in an array": (
+        array(b"\x95" + struct.pack("<Q", 12) + b"\x95" + bytes(8) + CALL + b".") + b".",
+        Plain,
+    ),
+    "behind a frame that ends in a line": (FRAMED, Plain),
+    "behind a frame that ends in a line, in an array": (array(FRAMED[2:]) + b".", Plain),
+    "behind an array whose shape is a very long number": (
+        b"\x80\x02" + STOPPER + WRAPPER[2:] + b")\x81" + described(0).replace(b"K\0", FEW) + b"bN."
+        + b"\xff" * (len(CALL) + 1) + CALL + b".",
+        Joblib,
+    ),
+    "behind an array whose description is written over": (
+        b"\x80\x02" + STOPPER + WRAPPER[2:] + b")\x81" + described(0)[:-1] + b"c__builtin__\nstr\n(U\5shapetRK\5\x85ub"
+        + b"N.\xff\xff\xff" + CALL + b".",
+        Joblib,
+    ),
     "behind a wrapper that protocol 0 rebuilds": (
         b"\x80\x02" + STOPPER + b"ccopy_reg\n_reconstructor\n(" + WRAPPER[2:] + b"c__builtin__\nobject\nNtR"
         + described(3) + b"bN.\xff" + CALL + b".",
@@ -136,6 +155,18 @@ def test_what_joblib_or_pickle_would_run_is_found_however_it_hides(name: str) ->
         unpickler(io.BytesIO(data)).load()
     found = inspected(data, "a.joblib")
     assert found.problem or "posix.system" in found.dangers, found
+
+
+def test_a_frame_that_ends_in_a_line_is_refused_in_every_file_of_pickles() -> None:
+    said = "the frame that ends at byte 15 cuts off what begins at byte 12"
+    assert said in problem_of(FRAMED, "a.pkl")
+    assert said in problem_of(zipped({"m/data.pkl": FRAMED, "m/version": b"3\n"}), "a.pt")
+
+
+def test_a_scalar_of_objects_may_be_anything() -> None:
+    for kind, gives_data in [("f8", True), ("<U3", True), ("O8", False), ("|O", False), (Global("a", "b"), False)]:
+        dtype = Call(Global("numpy", "dtype"), (kind,))
+        assert Call(Global("numpy._core.multiarray", "scalar"), (dtype, b"")).gives_data is gives_data
 
 
 def test_a_wrapper_by_another_name_is_dangerous() -> None:
@@ -172,6 +203,7 @@ OBJECTS = [
     np.zeros(2, dtype=np.dtype([("a", "i1"), ("b", "f8")], align=True)),
     np.asfortranarray(np.zeros((2, 3), dtype=">f2")),
     np.array([["x", "y"]], dtype="U3"),
+    np.ma.array([1, 2], mask=[True, False]),
 ]
 
 
@@ -229,6 +261,7 @@ def nested(data: bytes, depth: int) -> bytes:
 
 DEFLATED = zipfile.ZIP_DEFLATED
 PICKLE_ZIP = zipped({"model.pkl": EVIL})
+LZMA = {"id": lzma.FILTER_LZMA1, "lc": 2, "lp": 0, "pb": 1}
 ARCHIVES: dict[str, bytes] = {
     "zip in zip": zipped({"inner.zip": PICKLE_ZIP}),
     "zip in zip, deflated": zipped({"inner.bin": zipped({"model.pkl": EVIL}, DEFLATED)}, DEFLATED),
@@ -251,6 +284,18 @@ ARCHIVES: dict[str, bytes] = {
     "safetensors in zip": zipped({"a.safetensors": safetensors(POLYGLOT, b"0" + CALL + b".")}),
     "second part of a tar.gz": gzip.compress(tarred({"a": b"x"})[:1024]) + gzip.compress(tarred({"model.pkl": EVIL})),
     "four deep": nested(PICKLE_ZIP, 4),
+    "zip behind text": b"text\n" + PICKLE_ZIP,
+    "zip behind text, in tar": tarred({"a": b"text\n" + PICKLE_ZIP}),
+    "zip behind text, in zip, deflated": zipped({"a": b"text\n" + PICKLE_ZIP}, DEFLATED),
+    "zip behind a model": (FILES / "tiny.tflite").read_bytes() + PICKLE_ZIP,
+    "lzma of other properties": lzma.compress(EVIL * 9, lzma.FORMAT_ALONE, filters=[LZMA]),
+    "tar in lzma of other properties in zip": zipped(
+        {
+            "a": lzma.compress(
+                tarred({"m.pkl": EVIL}), lzma.FORMAT_ALONE, filters=[LZMA | {"lp": 1, "dict_size": 3 << 20}]
+            )
+        }
+    ),
 }
 
 
@@ -260,6 +305,16 @@ def test_a_pickle_in_an_archive_in_an_archive_is_found(name: str) -> None:
     assert found.problem is None
     assert found.dangers, found
     assert found.runs_code or "lambda" in name
+
+
+def test_a_model_that_has_its_labels_in_a_zip_behind_it_is_sound() -> None:
+    """As TFLite's metadata are: places in the zip count from the model's beginning."""
+    buffer = io.BytesIO(GOOD["tiny.tflite"])
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("labels.txt", "cat\ndog\n")
+    found = inspected(buffer.getvalue(), "a.tflite")
+    assert (found.format, found.problem, found.dangers, found.holds) == (Format.TFLITE, None, (), ("text",))
+    assert inspected(GOOD["tiny.tflite"] + b"PK\5\6" + bytes(18), "a.tflite").problem is None
 
 
 def test_the_way_to_what_is_dangerous_is_told() -> None:
@@ -311,8 +366,16 @@ def test_what_follows_compressed_data_is_refused() -> None:
     assert inspected(gzip.compress(b"text\n") * 3, "log.gz").problem is None
 
 
+def test_a_dictionary_that_is_too_large_to_unpack_is_refused() -> None:
+    data = bytearray(lzma.compress(EVIL, lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16}]))
+    data[1:5] = struct.pack("<I", 1 << 31)
+    assert "Memory usage limit" in problem_of(bytes(data), "file")
+    assert "Memory usage limit" in problem_of(zipped({"a": bytes(data)}), "file")
+
+
 def test_numbers_that_begin_as_if_compressed_are_just_numbers() -> None:
-    for magic in (b"\x1f\x8b", b"BZh9", b"\x5d\0\0", b"\x78\x9c"):
+    alike = struct.pack("<4i", 1, 1 << 24, 7, 0)  # LZMA's header
+    for magic in (b"\x1f\x8b", b"BZh9", b"\x5d\0\0", b"\x78\x9c", alike, alike + bytes(5_000)):
         found = inspected(magic + NOISE, "weights.bin")
         assert (found.format, found.problem, found.holds) == (Format.OTHER, None, ())
         assert inspected(zipped({"PKGINFO": b"PK text", "w.bin": magic + NOISE}), "a.zip").problem is None

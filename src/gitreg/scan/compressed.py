@@ -22,6 +22,7 @@ _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # a frame that zstd and lz
 _OLD_JOBLIB = re.compile(rb"ZF\s*(?:0x)?[0-9a-fA-F]+L?\s")
 _STEP, _SMALL_STEP = 1 << 16, 256
 _MEMORY = 1 << 28  # of LZMA's dictionary
+_DICTIONARIES = frozenset(size << bits for bits in range(31) for size in (2, 3)) | {(1 << 32) - 1}  # bytes
 
 
 def is_compressed(head: bytes) -> bool:
@@ -32,7 +33,17 @@ def is_compressed(head: bytes) -> bool:
 def has_magic(head: bytes) -> bool:
     """Whether the first bytes are those of what can be unpacked here."""
     is_zlib = head[:1] == b"\x78" and int.from_bytes(head[:2], "big") % 31 == 0
-    return is_zlib or head.startswith(_READ)
+    return is_zlib or head.startswith(_READ) or _is_lzma(head)
+
+
+def _is_lzma(head: bytes) -> bool:
+    """Whether a file begins as LZMA without a container may, which has no magic: by what liblzma takes for one.
+
+    https://github.com/tukaani-project/xz/blob/master/doc/lzma-file-format.txt
+    """
+    dictionary, size = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
+    is_size = 0 < size < 1 << 38 or size == (1 << 64) - 1
+    return len(head) > 13 and head[0] < 9 * 5 * 5 and dictionary in _DICTIONARIES and is_size and head[13] == 0  # noqa: PLR2004
 
 
 def unread_packing(head: bytes) -> str:
@@ -56,8 +67,8 @@ def beginning(data: bytes, limit: int) -> tuple[bytes, bool]:
             if len(found) >= limit or unpacker.eof:
                 break
             found += unpacker.decompress(data[position : position + _SMALL_STEP], limit - len(found))
-    except _errors():
-        return found, False
+    except _errors() as error:  # a larger dictionary than is allowed here is no damage
+        return found, data.startswith(_READ) and "Memory usage limit" in str(error)
     return found, True
 
 
@@ -96,7 +107,7 @@ def _unpacker(head: bytes) -> Any:  # noqa: ANN401 - the three have no common ty
 
     if head.startswith(b"BZh"):
         return bz2.BZ2Decompressor()
-    if head.startswith((b"\xfd7zXZ\0", b"\x5d\0")):
+    if head.startswith((b"\xfd7zXZ\0", b"\x5d\0")) or _is_lzma(head):
         return lzma.LZMADecompressor(memlimit=_MEMORY)
     return zlib.decompressobj(zlib.MAX_WBITS | 32)
 

@@ -54,6 +54,7 @@ _SAFE = {
     "numpy": "bool bool_ bytes_ complex128 complex64 datetime64 dtype float16 float32 float64 int16 int32 int64 int8 "
     "longdouble longlong matrix ndarray object_ poly1d recarray record str_ timedelta64 uint16 uint32 uint64 uint8 "
     "ulonglong void",
+    "numpy.ma": "MaskedArray",
     "numpy.ma.core": "MaskedArray MaskedConstant _mareconstruct",
     "numpy.matrixlib.defmatrix": "matrix",
     "numpy.random._mt19937": "MT19937",

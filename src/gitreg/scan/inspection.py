@@ -238,9 +238,9 @@ def _facts(source: Source, found: Format) -> Facts:
     if found is Format.HDF5:
         from gitreg.scan.headers import hdf5
 
-        return hdf5.read(source)
+        return packed.behind(source, hdf5.read(source))
     reader = _READERS.get(found)
-    return reader(source) if reader else Facts()
+    return packed.behind(source, reader(source) if reader else Facts())
 
 
 _READERS: dict[Format, Callable[[Source], Facts]] = {

@@ -29,7 +29,7 @@ class Array(NamedTuple):
 
 def described(state: object, position: int) -> Array:
     """Read the state of a wrapper, which ends at `position`."""
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(isinstance(each, str) for each in state):  # made ones may be equal
         refuse(f"an array without a description before byte {position}")
     shape = state.get("shape")
     if not isinstance(shape, tuple):
@@ -45,7 +45,9 @@ def _size_of(dtype: object, position: int, depth: int = 0) -> tuple[bool, int]:
         refuse("a dtype that is nested too deep")
     if not isinstance(dtype, Call) or str(dtype.function) != "numpy.dtype" or not isinstance(dtype.arguments, tuple):
         refuse(f"an array without a dtype before byte {position}")
-    kind = str(dtype.arguments[0]) if dtype.arguments else ""
+    kind = dtype.arguments[0] if dtype.arguments else None
+    if not isinstance(kind, str):
+        refuse(f"an array whose dtype has no name before byte {position}")
     objects = bool(_OBJECTS.fullmatch(kind))
     width = 8 if objects else dtype_of(kind)[1]
     if dtype.state is None:

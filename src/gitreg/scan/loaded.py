@@ -9,7 +9,7 @@ from gitreg.scan.archives import holds_objects
 from gitreg.scan.compressed import MAX_UNPACKED, is_compressed, unpack, unread_packing
 from gitreg.scan.formats import Format
 from gitreg.scan.headers import zips
-from gitreg.scan.headers.source import BreaksOffError, Facts, HeaderError, Source, TooMuchError, refuse
+from gitreg.scan.headers.source import BreaksOffError, Facts, HeaderError, Source, TooMuchError, TwoWaysError, refuse
 from gitreg.scan.imports import dangerous
 from gitreg.scan.pickles import is_pickle
 from gitreg.scan.torch_tensors import tensors_in
@@ -73,7 +73,7 @@ def _follow_plainly(trace: Trace, start: int, most: int) -> None:
     plain = Trace(trace.source, start)
     try:
         _followed(plain, most)
-    except TooMuchError:
+    except (TooMuchError, TwoWaysError):
         raise
     except HeaderError:
         pass
@@ -83,7 +83,7 @@ def _follow_plainly(trace: Trace, start: int, most: int) -> None:
 
 
 def may_be_pickle(source: Source) -> bool | None:
-    """Whether plain `pickle` would call something before it breaks off; None where more bytes are needed to say.
+    """Whether plain `pickle` may call or change something before it breaks off; None where more bytes have to tell.
 
     Detection looks at the beginning of a file; this goes on for as long as an unpickler would.
     """
@@ -95,6 +95,8 @@ def may_be_pickle(source: Source) -> bool | None:
     except TooMuchError:
         if not trace.has_called:
             raise
+    except TwoWaysError:
+        return True
     except BreaksOffError:
         return trace.has_called or None
     except HeaderError:

@@ -55,6 +55,21 @@ def read(source: Source, found: Format) -> Facts:
     return replace(facts, imports=tuple(sorted(look.imports)), dangers=dangers, holds=holds)
 
 
+def behind(source: Source, facts: Facts) -> Facts:
+    """Add to the facts of a file what is in the zip that it ends with: TFLite's metadata, or what nobody expects."""
+    inner = zips.behind(source)
+    if inner is None:
+        return facts
+    look = _Look()
+    look.into(inner, Format.ZIP)
+    return replace(
+        facts,
+        imports=tuple(sorted({*facts.imports, *look.imports})),
+        dangers=(*facts.dangers, *look.dangers),
+        holds=tuple(sorted({*facts.holds, *look.holds})),
+    )
+
+
 class _Look:
     """What is found in a file's archives, and how much more may be looked into."""
 
@@ -144,6 +159,8 @@ class _Look:
             self._note(code_in_layers(source))
         elif is_archive(source, found):
             self._note(self.into(source, found).dangers)
+        elif source.size == member.size and (inner := zips.behind(source)):
+            self._note(self.into(inner, Format.ZIP).dangers)
         if member.name or found in ARCHIVES:
             self.holds.setdefault(found)
 

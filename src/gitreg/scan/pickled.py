@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 _RECONSTRUCTORS = frozenset({"copyreg._reconstructor", "copy_reg._reconstructor"})
 _BARE = [["builtins.object", "None"], ["__builtin__.object", "None"]]  # what follows the class
-_GIVE_DATA = frozenset({"numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"})
-_TEXTS = frozenset({"builtins.str", "__builtin__.str", "__builtin__.unicode"})
+_NUMBERS = re.compile(r"[|<>=]?[biufcmMSUV?][0-9]*")
+_MODULE = re.compile(r"\w[\w.-]*")
 
 
 def is_no_name(value: object) -> bool:
-    """Whether a value is certainly no text, so that an unpickler fails where it takes it for a name."""
-    if isinstance(value, Call):
-        return value.gives_data or (value.is_instance and str(value.function) not in _TEXTS)
-    return isinstance(value, bytes | int | float | tuple | list | dict | None | Global)
+    """Whether a value is certainly no text, or an empty one: an unpickler fails where it takes it for a name."""
+    if isinstance(value, Call):  # a class by another name may be `str`
+        return value.gives_data or (value.is_instance and value.arguments == ())
+    return isinstance(value, bytes | int | float | tuple | list | dict | None)
 
 
 def cannot_be_called(value: object) -> bool:
@@ -34,6 +36,12 @@ class Global:
     def __str__(self) -> str:
         """Write `module.name`."""
         return f"{self.module}.{self.name}"
+
+    @property
+    def may_be_there(self) -> bool:
+        """Whether it can be imported anywhere: words of a text cannot."""
+        name = self.name
+        return bool(_MODULE.fullmatch(self.module) and name) and name.isprintable() and not {" ", "\ufffd"} & set(name)
 
 
 class Call:
@@ -57,11 +65,16 @@ class Call:
 
     @property
     def gives_data(self) -> bool:
-        """Whether it gives an array, a number or a dtype of NumPy's: no text, and nothing that can be called."""
+        """Whether it gives an array, a number or a dtype of NumPy's: no text, and nothing that can be called.
+
+        A scalar of objects is whatever object somebody puts there.
+        """
         name = str(self.function)
         if name.endswith("multiarray._reconstruct"):
             return isinstance(self.arguments, tuple) and str(next(iter(self.arguments), "")) == "numpy.ndarray"
-        return name in _GIVE_DATA
+        if name.endswith("multiarray.scalar"):
+            return isinstance(self.arguments, tuple) and _is_of_numbers(next(iter(self.arguments), None))
+        return name == "numpy.dtype"
 
     @property
     def is_bare(self) -> bool:
@@ -71,6 +84,13 @@ class Call:
             rest = arguments[1:] if isinstance(arguments, tuple) else ()
             arguments = () if [str(each) for each in rest] in _BARE else None
         return arguments == () and self.state is None and not self.items
+
+
+def _is_of_numbers(dtype: object) -> bool:
+    if not isinstance(dtype, Call) or str(dtype.function) != "numpy.dtype" or not isinstance(dtype.arguments, tuple):
+        return False
+    kind = next(iter(dtype.arguments), None)
+    return isinstance(kind, str) and bool(_NUMBERS.fullmatch(kind))
 
 
 class Persistent:

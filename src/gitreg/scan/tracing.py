@@ -3,14 +3,18 @@
 An unpickler is a machine with a stack. This one has the same stack and memo, but where an unpickler would import or
 call something it writes down what. It can follow a stream as joblib's unpickler does, which reads arrays between two
 opcodes, or as plain `pickle`, which runs their bytes as opcodes. It vouches for no pickle that it cannot follow.
+
+Python has two unpicklers, in C and in Python. A HeaderError means that both fail there; where only one does, or we are
+not sure, it is a TwoWaysError, or a value that is not known. So nothing that they import is missed.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, Any
 
-from gitreg.scan.headers.source import BreaksOffError, Source, TooMuchError, refuse
+from gitreg.scan.headers.source import BreaksOffError, Source, TooMuchError, TwoWaysError, refuse
 from gitreg.scan.pickled import Call, Global, Persistent, cannot_be_called, is_no_name
 
 if TYPE_CHECKING:
@@ -18,9 +22,11 @@ if TYPE_CHECKING:
 
 MAX_OPCODES = 20_000_000
 MAX_IMPORTS = 10_000
-_LINE, _STEP = 256, 1 << 20  # bytes that are read to find its end
+_STEP = 1 << 20  # bytes that are read to find a line's end
 _MAX_KEPT = 4_096  # bytes of a text that are kept: names are shorter
 _CHUNK = 64 * 1024
+_WRITTEN = re.compile(rb"-?(?:0|[1-9][0-9]{0,599})")  # a number as picklers write it
+_READ = re.compile(rb"\s*[+-]?[0-9]")  # how a number begins as unpicklers read it: 0x1, 010, 1_0, and more
 
 
 class _Mark:
@@ -41,7 +47,9 @@ class Trace:
         self.dangers: list[str] = []
         self.doubts: list[str] = []  # calls of instances: dangers in what is meant as a pickle
         self.arrays = 0
-        self.has_called = False
+        self.called: set[str] = set()
+        self.has_called = False  # or changed what it imported
+        self.frame_end = 0
         self._is_joblib = is_joblib
         self._left = MAX_OPCODES
         self._chunk = b""
@@ -64,7 +72,7 @@ class Trace:
     def imported(self, module: object, name: object) -> Global | object:
         """Note an import."""
         if not isinstance(module, str) or not isinstance(name, str):
-            if is_no_name(module) or is_no_name(name):
+            if self._is_no_name(module) or self._is_no_name(name):
                 refuse(f"an import of what is no name before byte {self.position}: the pickle breaks off")
             self.dangers.append(f"imports a name that it computes, before byte {self.position}")
             return _UNKNOWN
@@ -74,7 +82,17 @@ class Trace:
             raise TooMuchError(f"more than {MAX_IMPORTS:,} imports")
         return found
 
+    def _is_no_name(self, value: object) -> bool:
+        """Whether it is certainly no text: what is imported may be one, unless it was called before."""
+        return str(value) in self.called if isinstance(value, Global) else is_no_name(value)
+
     # --- bytes ---
+
+    def _pass(self, count: int) -> None:
+        """Go on; TwoWaysError over the end of a frame: the unpickler in C may drop the frame's rest and read on."""
+        start, self.position = self.position, self.position + count
+        if start < self.frame_end < self.position:
+            raise TwoWaysError(f"the frame that ends at byte {self.frame_end} cuts off what begins at byte {start}")
 
     def take(self, count: int) -> bytes:
         """Read the argument of an opcode."""
@@ -85,7 +103,7 @@ class Trace:
         data = self._chunk[at : at + count]
         if len(data) != count:
             raise BreaksOffError(f"the pickle breaks off at byte {self.source.size}")
-        self.position += count
+        self._pass(count)
         return data
 
     def skip(self, count: int) -> None:
@@ -93,7 +111,7 @@ class Trace:
         if count < 0 or self.position + count > self.source.size:
             end = self.position + count
             raise BreaksOffError(f"the pickle would go on to byte {end} of {self.source.size}: truncated")
-        self.position += count
+        self._pass(count)
 
     def payload(self, width: int) -> bytes:
         """Read a text or bytes with their length before them: whole where short, else the beginning."""
@@ -104,20 +122,23 @@ class Trace:
             return self.source.peek(start, _MAX_KEPT) + b"\0..."  # never a name
         return self.take(length)
 
-    def line(self) -> bytes:
+    def line(self, *, ends_with_file: bool = False) -> bytes:
         """Read to the end of a line: whole where short, else the beginning."""
-        start = self.position
-        data = self.take(min(_LINE, self.source.size - start))
-        if (end := data.find(b"\n")) >= 0:
-            self.position = start + end + 1
-            return data[:end]
-        while (end := data.find(b"\n")) < 0:
-            data = self.source.peek(self.position, _STEP)
-            if not data:
+        start, at = self.position, self.position - self._start
+        if 0 <= at < len(self._chunk) and 0 <= (end := self._chunk.find(b"\n", at)) <= at + _MAX_KEPT:
+            self._pass(end + 1 - at)
+            return self._chunk[at:end]
+        end = start
+        while data := self.source.peek(end, _STEP):
+            found = data.find(b"\n")
+            end += found + 1 if found >= 0 else len(data)
+            if found >= 0:
+                break
+        else:
+            if not ends_with_file:
                 raise BreaksOffError(f"a line without an end at byte {start}")
-            self.position += len(data)
-        self.position -= len(data) - end - 1
-        return self.source.peek(start, min(self.position - start - 1, _MAX_KEPT + 1))
+        self._pass(end - start)
+        return self.source.peek(start, min(max(end - start - 1, 0), _MAX_KEPT + 1))
 
 
 class _Machine:
@@ -128,7 +149,6 @@ class _Machine:
         self.is_joblib = is_joblib
         self.stack: list[Any] = []
         self.memo: dict[int, object] = {}
-        self.frame_end = 0
 
     def run(self) -> object:
         trace = self.trace
@@ -147,12 +167,17 @@ class _Machine:
         """Begin a frame: an unpickler takes all of it from the file at once."""
         self.check_frame("another frame begins")
         length = self.number(8)
-        self.frame_end = self.trace.position + length
+        self.trace.frame_end = self.trace.position + length
 
     def check_frame(self, what: str) -> None:
         """Refuse what is inside a frame and has to stand after it: another reader would go on in another place."""
-        if self.trace.position < self.frame_end:
-            refuse(f"{what} at byte {self.trace.position}, before its frame does")
+        if self.trace.position >= self.trace.frame_end:
+            return
+        if self.trace.frame_end > self.trace.source.size:
+            raise BreaksOffError(
+                f"a frame goes on to byte {self.trace.frame_end} of {self.trace.source.size}: truncated"
+            )
+        raise TwoWaysError(f"{what} at byte {self.trace.position}, before its frame does")
 
     def pop(self) -> Any:  # noqa: ANN401 - whatever a pickle builds
         if not self.stack or self.stack[-1] is _MARK:
@@ -205,18 +230,21 @@ class _Machine:
 
         try:
             self.push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
+        except DeprecationWarning:  # an unknown escape, where warnings are errors
+            self.push(_UNKNOWN)
         except ValueError:
             refuse(f"a text with a wrong escape before byte {self.trace.position}: the pickle breaks off")
 
+    def escaped(self) -> None:
+        line = self.trace.line()
+        self.push(line.decode("raw-unicode-escape", "replace") if len(line) <= _MAX_KEPT else _UNKNOWN)
+
     def integer(self) -> None:
         line = self.trace.line()
-        if len(line) > _MAX_KEPT:
-            self.push(_UNKNOWN)
-            return
         if line in {b"00", b"01"}:
             self.push(line == b"01")
-            return
-        self.push(_number(line.rstrip(b"Ll") if line else line))
+        else:
+            self.push(_number(line.removesuffix(b"L")))
 
     def real(self) -> None:
         self.trace.line()
@@ -224,16 +252,13 @@ class _Machine:
 
     def long(self, width: int) -> None:
         length = self.number(width)
-        data = self.trace.payload(0) if not length else self._long(length)
-        self.push(int.from_bytes(data, "little", signed=True))
-
-    def _long(self, length: int) -> bytes:
-        if length > 1 << 31:
+        if length >= 1 << 31:
             refuse(f"a number of {length:,} bytes at byte {self.trace.position}")
         if length > _MAX_KEPT:
             self.trace.skip(length)
-            return b""
-        return self.trace.take(length)
+            self.push(_UNKNOWN)
+        else:
+            self.push(int.from_bytes(self.trace.take(length), "little", signed=True))
 
     # --- containers ---
 
@@ -245,15 +270,16 @@ class _Machine:
         item = self.pop()
         self._extend(self.top(), [item])
 
-    @staticmethod
-    def _extend(target: object, items: list[Any]) -> None:
+    def _extend(self, target: object, items: list[Any]) -> None:
         if isinstance(target, list):
             target.extend(items)
+        self.changed(target)
 
     def set_items(self, items: list[Any]) -> None:
         if len(items) % 2:
             refuse(f"a key without a value before byte {self.trace.position}")
         target = self.top()
+        self.changed(target)
         found = target.items if isinstance(target, Call) else target
         if isinstance(found, dict):
             for index in range(0, len(items), 2):
@@ -271,10 +297,26 @@ class _Machine:
 
     # --- memo ---
 
+    def place(self) -> int:
+        line = self.trace.line()
+        place = _number(line)
+        if not isinstance(place, int):
+            raise TwoWaysError(f"memo {line[:40]!r} before byte {self.trace.position}, as no pickle has it")
+        return place
+
+    def get_by_line(self) -> None:
+        if not self.memo:
+            refuse(f"nothing is in the memo at byte {self.trace.position}: the pickle breaks off")
+        self.get(self.place())
+
     def get(self, index: int) -> None:
         if index not in self.memo:
             refuse(f"memo {index} is not there at byte {self.trace.position}: the pickle breaks off")
         self.push(self.memo[index])
+
+    def put_by_line(self) -> None:
+        self.top()
+        self.put(self.place())
 
     def put(self, index: int) -> None:
         if index < 0:
@@ -283,8 +325,9 @@ class _Machine:
 
     # --- imports and calls ---
 
-    def by_lines(self) -> Any:  # noqa: ANN401
-        module, name = (self.trace.line().decode("utf-8", "replace") for _ in range(2))
+    def by_lines(self, *, ends_with_file: bool = False) -> Any:  # noqa: ANN401
+        lines = (self.trace.line(ends_with_file=ends_with_file) for _ in range(2))
+        module, name = (each.decode("utf-8", "replace") if len(each) <= _MAX_KEPT else _UNKNOWN for each in lines)
         return self.trace.imported(module, name)
 
     def by_stack(self) -> None:
@@ -292,8 +335,8 @@ class _Machine:
         self.push(self.trace.imported(self.pop(), name))
 
     def instance(self) -> None:
-        arguments = self.to_mark()
-        self.push(self._called(self.by_lines(), tuple(arguments)))
+        found = self.by_lines(ends_with_file=True)  # as the unpickler in Python does, which imports before it looks
+        self.push(self._called(found, tuple(self.to_mark())))
 
     def object_of(self) -> None:
         items = self.to_mark()
@@ -315,10 +358,12 @@ class _Machine:
 
     def _called(self, function: object, arguments: object, *, is_instance: bool = False) -> Call:
         if isinstance(function, Global):
-            self.trace.has_called |= f"{function}".replace(".", "").isidentifier()
+            self.trace.called.add(str(function))
+            self.trace.has_called |= function.may_be_there
         elif cannot_be_called(function):
             refuse(f"a call of what is no function before byte {self.trace.position}: the pickle breaks off")
         else:
+            self.trace.has_called = True
             what = f"calls what it made itself, before byte {self.trace.position}"
             known = isinstance(function, Call) and function.is_instance
             (self.trace.doubts if known else self.trace.dangers).append(what)
@@ -337,8 +382,15 @@ class _Machine:
             if self.is_joblib:
                 self.array(target, state)
             target.state = state
-        elif isinstance(target, Global):
+        self.changed(target)
+
+    def changed(self, target: object) -> None:
+        """Note what is put into something that was imported."""
+        if isinstance(target, Global):
+            self.trace.has_called |= target.may_be_there
             self.trace.dangers.append(f"changes {target}, before byte {self.trace.position}")
+        elif target is _UNKNOWN:
+            self.trace.has_called = True
 
     def array(self, target: Call, state: object) -> None:
         """Pass over the array that joblib reads where its wrapper is built; objects are a plain pickle."""
@@ -362,11 +414,15 @@ class _Machine:
         trace.skip(array.size)
 
 
-def _number(line: bytes) -> int:
-    try:
+def _number(line: bytes) -> int | object:
+    """Read a number as picklers write it; what unpicklers may read in another way is not known."""
+    if len(line) > _MAX_KEPT:
+        return _UNKNOWN
+    if _WRITTEN.fullmatch(line):
         return int(line)
-    except ValueError:
-        refuse(f"{line[:40]!r} is no number: the pickle breaks off")
+    if _READ.match(line):
+        return _UNKNOWN
+    return refuse(f"{line[:40]!r} is no number: the pickle breaks off")
 
 
 def _pop_or_mark(machine: _Machine) -> None:
@@ -402,7 +458,7 @@ def _handlers() -> dict[bytes, Callable[[_Machine], Any]]:
         b"\x8a": lambda m: m.long(1),
         b"\x8b": lambda m: m.long(4),
         b"S": lambda m: m.quoted(),
-        b"V": lambda m: m.push(m.trace.line()[:_MAX_KEPT].decode("raw-unicode-escape", "replace")),
+        b"V": lambda m: m.escaped(),
         b"U": lambda m: m.string(1),
         b"T": lambda m: m.string(4),
         b"X": lambda m: m.text(4),
@@ -430,10 +486,10 @@ def _handlers() -> dict[bytes, Callable[[_Machine], Any]]:
         b"\x85": lambda m: m.tuple_of(1),
         b"\x86": lambda m: m.tuple_of(2),
         b"\x87": lambda m: m.tuple_of(3),
-        b"g": lambda m: m.get(_number(m.trace.line())),
+        b"g": lambda m: m.get_by_line(),
         b"h": lambda m: m.get(m.number(1)),
         b"j": lambda m: m.get(m.number(4)),
-        b"p": lambda m: m.put(_number(m.trace.line())),
+        b"p": lambda m: m.put_by_line(),
         b"q": lambda m: m.put(m.number(1)),
         b"r": lambda m: m.put(m.number(4)),
         b"\x94": lambda m: m.put(len(m.memo)),

@@ -27,6 +27,10 @@ class TooMuchError(HeaderError):
     """More than is looked into: what comes after is not known."""
 
 
+class TwoWaysError(HeaderError):
+    """What programs read in different ways: what comes after is not known."""
+
+
 class BreaksOffError(HeaderError):
     """The bytes end before what they began: with more of them it might go on."""
 

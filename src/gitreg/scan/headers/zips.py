@@ -73,6 +73,26 @@ def _directory(source: Source) -> tuple[int, int, int]:
     return start, length, count
 
 
+def behind(source: Source) -> Source | None:
+    """Find the zip that a file ends with, whatever comes before it: readers of zips look from the end."""
+    window = min(source.size, 22 + 65_535)
+    tail = source.peek(source.size - window, window)
+    at = len(tail)
+    while (at := tail.rfind(_END, 0, at)) >= 0:
+        stop = source.size - window + at
+        length, start = (
+            int.from_bytes(tail[at + 12 : at + 16], "little"),
+            int.from_bytes(tail[at + 16 : at + 20], "little"),
+        )
+        if source.peek(stop - 20, 4) == _LOCATOR:
+            stop -= 76
+            length, start = (int.from_bytes(source.peek(stop + place, 8), "little") for place in (40, 48))
+        if length <= stop and source.peek(stop - length, 4) == _ENTRY:
+            before = max(stop - length - start, 0)
+            return source.part(before, source.size - before)
+    return None
+
+
 def _wide(source: Source, at: int) -> tuple[int, int, int, int]:
     record = source.number(at + 8, "Q", "the zip's end")
     data = source.read(record, 56, "the zip's end")
