@@ -28,19 +28,20 @@ def run(setting: Setting) -> Iterator[Row]:
     """Time `gto show NAME#prod` and `import mlflow` against the Python that they run on."""
     python = os.environ.get(PYTHON, sys.executable)
     cases = {"floor": process([python, "-c", "pass"], setting.environment)}
-    if _has(python, "gto"):
+    if has(python, "gto"):
         for tags in TAGS:
             repository = _gto_repository(setting.folder, tags)
             command = [python, "-m", "gto.cli", "show", "model#prod"]
             cases[f"gto show model#prod, {tags:,} tags"] = process(command, setting.environment, repository)
-    if _has(python, "mlflow"):
+    if has(python, "mlflow"):
         cases["import mlflow"] = process([python, "-c", "import mlflow"], setting.environment)
     taken = interleaved(cases, max(3, setting.repeats // 5))
     for name in list(cases)[1:]:
         yield Row(what=name, floor=FLOOR, takes=taken[name], floor_takes=taken["floor"])
 
 
-def _has(python: str, module: str) -> bool:
+def has(python: str, module: str) -> bool:
+    """Whether a Python has a module; says so where it has not."""
     found = subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
     if not found:
         print(f"{module} is left out: it is not installed for the Python that {PYTHON} names (or this one)")

@@ -94,15 +94,15 @@ class Writer:
         self.folder = folder
         subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(folder)], check=True)
 
-    def commit(self, time: int, files: Mapping[str, str | None], *, parent: str | None = "refs/heads/main^0") -> str:
+    def commit(self, time: int, files: Mapping[str, str | None], *, mode: str = "100644") -> str:
         lines = [f"commit refs/heads/main\ncommitter A <a@example.org> {time} +0000\ndata 1\nx\n"]
         there = subprocess.run(["git", "rev-parse", "-q", "--verify", "main"], cwd=self.folder, capture_output=True)  # noqa: PLW1510
-        if there.returncode == 0 and parent:
-            lines.append(f"from {parent}\n")
+        if there.returncode == 0:
+            lines.append("from refs/heads/main^0\n")
         for path, text in files.items():
             data = (text or "").encode()
             lines.append(
-                f"D {path}\n" if text is None else f"M 100644 inline {path}\ndata {len(data)}\n{data.decode()}\n"
+                f"D {path}\n" if text is None else f"M {mode} inline {path}\ndata {len(data)}\n{data.decode()}\n"
             )
         command = ["git", "fast-import", "--quiet", "--force"]
         subprocess.run(command, input="".join(lines).encode(), cwd=self.folder, check=True)

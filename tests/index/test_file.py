@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from gitreg.errors import UnavailableError
 from gitreg.git import Repository
 from gitreg.index import file as index_file
 from gitreg.index import workers
-from gitreg.index.file import IndexFile
+from gitreg.index.file import DamagedError, IndexFile
 from gitreg.index.precedence import precedence
 from gitreg.index.rows import rows_of
 from gitreg.names import Version
@@ -99,6 +101,91 @@ def test_who_finds_another_writing_for_long_answers_from_a_copy(copy: Path, monk
         found = finder(copy)("size > 0")
     assert len(found) == WHOLE
     assert "another process" in found.notes[0]
+
+
+def test_damage_in_a_place_that_cannot_be_written_is_answered_from_git(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _damage(copy)
+
+    def refuse(self: IndexFile) -> None:
+        raise UnavailableError("the index cannot be thrown away: Read-only file system")
+
+    monkeypatch.setattr(IndexFile, "discard", refuse)
+    found = finder(copy)("metrics.auc >= 0 or size > 0")
+    assert (len(found), len(found.notes)) == (WHOLE, 1)
+    assert "Read-only file system; answered from git" in found.notes[0]
+
+
+def _damage(folder: Path) -> None:
+    size = _path(folder).stat().st_size
+    _flip(_path(folder), range(4_096, size, 97))
+    _path(folder).with_suffix(".stamp").unlink()
+
+
+def test_the_past_is_answered_where_the_index_is_damaged(copy: Path, made: Made) -> None:
+    _damage(copy)
+    assert len(finder(copy)("size > 0", at=made.tips[0])) == WHOLE
+
+
+def test_damage_is_told_by_the_state_and_made_good_by_building(copy: Path, made: Made) -> None:
+    _damage(copy)
+    with Repository.open(copy) as repository:
+        before = Snapshot(repository, made.tips[0])
+        assert state(before).versions == 0
+        assert build(before, anew=False).versions == WHOLE
+
+
+def test_what_the_machine_refuses_is_no_damage(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(sqlite3.Connection):
+        def execute(self, sql: str, *args: object) -> sqlite3.Cursor:
+            if sql.startswith("SELECT v.model"):
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+                raise error
+            return super().execute(sql, *args)  # type: ignore[arg-type]
+
+    before = _path(copy).stat().st_ino
+    connect = sqlite3.connect
+    made = iter([Refusing])
+
+    def one(*args: Any, **named: Any) -> sqlite3.Connection:  # noqa: ANN401 - what sqlite3.connect takes
+        return connect(*args, factory=next(made, sqlite3.Connection), **named)
+
+    monkeypatch.setattr(sqlite3, "connect", one)
+    found = finder(copy)("size > 0")
+    assert (len(found), _path(copy).stat().st_ino) == (WHOLE, before)
+    assert "disk I/O error; answered from git" in found.notes[0]
+
+
+def test_nobody_waits_for_a_reader(copy: Path, made: Made) -> None:
+    with IndexFile(_path(copy)).reading() as reader:
+        assert reader.execute("SELECT count(*) FROM versions").fetchone() == (WHOLE,)
+        with Repository.open(copy) as repository:
+            began = time.monotonic()
+            indexing.update(Snapshot(repository, made.tips[0]))
+            assert time.monotonic() - began < index_file.PATIENCE / 2
+    assert len(finder(copy)("deployed('prod')")) == 3
+
+
+def test_a_file_that_was_made_anew_while_it_was_opened_is_not_read(
+    copy: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, opened = IndexFile(_path(copy)), index_file._opened
+
+    @contextlib.contextmanager
+    def slowly(path: Path | None, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        with opened(path, create=create) as connection:
+            monkeypatch.undo()
+            with Repository.open(copy) as repository:
+                build(Snapshot(repository, made.tips[0]), anew=True)
+            yield connection
+
+    monkeypatch.setattr(index_file, "_opened", slowly)
+    with pytest.raises(DamagedError, match="anew"), file.reading():
+        pass
+    with file.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM versions").fetchone() == (WHOLE,)
 
 
 def test_a_reader_sees_what_was_there_while_another_process_writes(copy: Path, made: Made) -> None:

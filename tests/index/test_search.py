@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitreg.errors import InvalidError
+from gitreg.git import Repository
+from gitreg.index import pages
+from gitreg.reader import Snapshot
+from gitreg.registry.search import explain
 from tests.index.conftest import MODELS, START, TEAMS, VERSIONS, Facts, Made, finder, names, pointer
 
 if TYPE_CHECKING:
@@ -88,7 +92,16 @@ def expected(made: Made, holds: Callable[[Facts], bool]) -> list[str]:
     return [f"{each.model}@{each.version}" for each in found]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.fixture(params=["as a small registry", "as a large one"])
+def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a search begin with what is rare, and go the ways that are for what is not."""
+    if request.param == "as a large one":
+        monkeypatch.setattr(pages, "_FEW", 1)
+        monkeypatch.setattr(pages, "_MANY", 1)
+
+
+@pytest.mark.usefixtures("ways")
+@pytest.mark.parametrize("seed", range(5))
 def test_a_search_finds_what_a_plain_filter_finds(made: Made, find: Find, seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(25):
@@ -96,19 +109,52 @@ def test_a_search_finds_what_a_plain_filter_finds(made: Made, find: Find, seed: 
         assert names(find(text)) == expected(made, holds), text
 
 
-@pytest.mark.parametrize("order", [None, "metrics.auc desc", "license, size desc", "hyperparameters.epochs", "version"])
-@pytest.mark.parametrize("size", [1, 7])
-def test_pages_together_are_the_whole_answer_each_version_once(find: Find, order: str | None, size: int) -> None:
-    whole = names(find("size > 2000", order_by=order))
-    pages, cursor = list[str](), None
-    while True:
-        found = find("size > 2000", order_by=order, limit=size, cursor=cursor)
-        pages += names(found)
-        cursor = found.next
-        if cursor is None:
-            break
-    assert pages == whole
-    assert len(whole) > 20
+ORDER_BYS = [None, "license, size desc", "hyperparameters.epochs", "version"]
+# These are walked through by an index, where all that is found has a value.
+ORDER_BYS += ["metrics.auc desc", "metrics.auc, created desc", "created", "created desc, metrics.auc"]
+
+
+@pytest.mark.usefixtures("ways")
+@pytest.mark.parametrize("order", ORDER_BYS)
+@pytest.mark.parametrize(
+    "condition", ["size > 2000", "metrics.auc > 0.1 and not license = MIT", "text('ledger toxic')"]
+)
+def test_pages_together_are_the_whole_answer_each_version_once(find: Find, order: str | None, condition: str) -> None:
+    whole = names(find(condition, order_by=order))
+    for size in (4, 7):
+        together, cursor = list[str](), None
+        while True:
+            found = find(condition, order_by=order, limit=size, cursor=cursor)
+            together += names(found)
+            cursor = found.next
+            if cursor is None:
+                break
+        assert together == whole
+
+
+@pytest.mark.parametrize(
+    ("conditions", "order", "index"),
+    [
+        (["metrics.auc > 0", "size > 0"], "metrics.auc desc", "metrics_value"),
+        (["size > 0 and metrics.auc is not null"], "metrics.auc", "metrics_value"),
+        (["size > 0 and metrics.auc >= 0.2 or size > 3"], "metrics.auc", None),
+        (["metrics.f1.macro > 0"], "metrics.auc", None),
+        (["size > 0"], "created desc", "manifests_created"),
+    ],
+)
+def test_what_is_not_rare_is_walked_through_in_its_order(
+    made: Made, monkeypatch: pytest.MonkeyPatch, conditions: list[str], order: str, index: str | None
+) -> None:
+    monkeypatch.setattr(pages, "_FEW", 1)
+    monkeypatch.setattr(pages, "_MANY", 1)
+    with Repository.open(made.folder) as repository:
+        query = pages.Query(conditions=tuple(conditions), order_by=order, limit=3)
+        told = explain(Snapshot(repository, made.tips[-1]), query, now=True).plan
+    plan = [step.replace("COVERING ", "").replace("INDEX ", "") for step in told]
+    walked = [
+        name for name in ("metrics_value", "manifests_created") for step in plan[:2] if f" x USING {name}" in step
+    ]
+    assert walked == ([index] if index else [])
 
 
 def test_an_order_puts_what_has_no_value_last_either_way(made: Made, find: Find) -> None:
@@ -252,6 +298,16 @@ def test_an_error_points_at_the_column_and_teaches(find: Find, condition: str, s
     assert (line, caret.index("^") - 2) == (condition, column)
 
 
+def test_of_a_long_condition_the_part_around_the_place_is_shown(find: Find) -> None:
+    long = " or ".join(["size > 1"] * 90)
+    with pytest.raises(InvalidError) as caught:
+        find(f"{long} or zzz = 1\x1b[31m or size > 1 or size > 2")
+    line, caret = str(caught.value.problems[0]).split("\n")
+    assert len(line) < 500
+    assert "\x1b" not in line
+    assert line[caret.index("^") - 2 :].startswith("zzz = 1 [31m or size")
+
+
 @pytest.mark.parametrize("order", ["", "metrics.auc,", "metrics.auc down", "deployed", "zzz", ",", "a, b, c, d, e, f"])
 def test_an_order_that_is_none_is_told_of(find: Find, order: str) -> None:
     with pytest.raises(InvalidError):
@@ -267,7 +323,48 @@ def test_a_search_is_bounded(find: Find) -> None:
         find(" or ".join(["size > 1"] * 101))
     with pytest.raises(InvalidError, match="nested"):
         find("not " * 60 + "size > 1")
+    with pytest.raises(InvalidError, match="101 conditions"):
+        find(*["size > 1"] * 101)
+    with pytest.raises(InvalidError, match="together"):
+        find(*["license = '" + "x" * 2_000 + "'"] * 6)
+    with pytest.raises(InvalidError, match="--limit"):
+        find("size > 1", limit=2**63)
     assert len(find(" and ".join(["size > 0"] * 100))) == len(MODELS) * len(VERSIONS)
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "\0", "x" * 10_001])
+def test_what_sqlite_takes_as_no_text_is_refused_in_words(find: Find, odd: str) -> None:
+    for question in ({"order_by": f"metrics.`{odd}`"}, {"cursor": odd}):
+        with pytest.raises(InvalidError):
+            find("size > 0", **question)
+    with pytest.raises(InvalidError):
+        find(f"license = '{odd}'")
+
+
+@pytest.mark.parametrize("odd", [2**63, -(2**63) - 1, True, [], "\ud800"])
+def test_a_cursor_that_somebody_wrote_is_refused(find: Find, odd: object) -> None:
+    import base64
+    import json
+
+    cursor = find("size > 0", order_by="size", limit=1).next or ""
+    value = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+    value[-1] = odd
+    forged = base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+    with pytest.raises(InvalidError, match="is not a cursor"):
+        find("size > 0", order_by="size", limit=1, cursor=forged)
+
+
+@pytest.mark.parametrize("field", ["version", "size", "hyperparameters.epochs", "created", "license"])
+def test_a_list_may_be_as_long_as_a_condition(made: Made, find: Find, field: str) -> None:
+    found = find("size > 0")
+    index = made.folder / "gitreg" / "index.sqlite"
+    before = index.stat().st_ino
+    value = {"version": "1.0.{}"}.get(field, "{:04}")
+    values = ", ".join(value.format(number) for number in range(1_100))
+    some = find(f"{field} in ({values})")
+    assert (len(some) > 0) == (field not in {"created", "license"})
+    assert len(some) + len(find(f"{field} not in ({values})")) == len(found)
+    assert index.stat().st_ino == before
 
 
 def test_sizes_have_units(find: Find, made: Made) -> None:

@@ -14,7 +14,7 @@ from gitreg.names import Selector, Version, did_you_mean
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _TIME = re.compile(r"([0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?)?)?)?)?)Z?", re.ASCII)
 _SIZE = re.compile(r"([0-9.]+) ?([kmgt])(i?)b", re.ASCII | re.IGNORECASE)
@@ -22,6 +22,8 @@ _WORDS = re.compile(r"\w+", re.UNICODE)
 _SIMPLE = {"=": "=", "==": "=", "!=": "=", "<": "<", ">": ">", "<=": "<=", ">=": ">="}
 _ORDERS = frozenset({"<", ">", "<=", ">="})
 _EQUAL = frozenset({"=", "==", "!=", "in"})
+_DESCRIBED = "manifest_texts t CROSS JOIN versions w ON w.manifest = t.rowid WHERE manifest_texts MATCH ?"
+_OF_MODEL = "model_texts t CROSS JOIN models m ON m.id = t.rowid CROSS JOIN versions w ON w.model = m.model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,14 @@ class Sql:
     def __add__(self, other: Sql) -> Sql:
         """Write one after the other."""
         return Sql(self.text + other.text, self.values + other.values)
+
+    @classmethod
+    def joined(cls, terms: Sequence[Sql], word: str) -> Sql:
+        """Join terms by AND or OR, in halves: SQLite takes no expression that is 1,000 deep."""
+        if len(terms) == 1:
+            return terms[0]
+        half = len(terms) // 2
+        return cls("(") + cls.joined(terms[:half], word) + cls(word) + cls.joined(terms[half:], word) + cls(")")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +73,7 @@ class Compiler:
         """Compile to a condition on versions v."""
         if isinstance(expression, Several):
             word = " AND " if expression.every else " OR "
-            terms = [self.where(each) for each in expression.terms]
-            values = tuple(value for term in terms for value in term.values)
-            return Sql(f"({word.join(term.text for term in terms)})", values)
+            return Sql.joined([self.where(each) for each in expression.terms], word)
         if isinstance(expression, Not):
             return Sql("NOT ") + self.where(expression.term)
         if isinstance(expression, Call):
@@ -83,8 +91,20 @@ class Compiler:
                 yield from self.starts(each)
         elif isinstance(expression, Call) and expression.name == "deployed" and expression.at is None:
             yield from self.starts(Compare("deployed", "=", (expression.argument,), expression.column))
+        elif isinstance(expression, Several):
+            found = [next(self.starts(each), None) for each in expression.terms]
+            if None not in found:
+                some = [each for each in found if each]
+                yield Start(_one_after_other(each.ids for each in some), _one_after_other(each.rows for each in some))
         elif isinstance(expression, Call) and expression.name == "deployed":
             yield self._ran(expression)
+        elif isinstance(expression, Call) and expression.name == "text":
+            wanted = self._wanted(expression)
+            ids = Sql(
+                f"SELECT w.id FROM {_DESCRIBED} UNION ALL SELECT w.id FROM {_OF_MODEL} WHERE model_texts MATCH ?",
+                (wanted, wanted),
+            )
+            yield Start(ids, ids)
         elif isinstance(expression, Compare) and expression.operator in {"=", "==", "in", *_ORDERS}:
             field, condition = self._condition(expression)
             if (field.table, field.column) in FOUND_BY and "substr" not in condition.text:
@@ -124,10 +144,7 @@ class Compiler:
         if operator == "in" and field.kind is Kind.TEXT:
             return Sql(f"{column} IN ({', '.join('?' * len(values))})", values)
         tests = [self._one(field, "=" if operator == "in" else operator, value, compare) for value in values]
-        if len(tests) == 1:
-            return tests[0]
-        flat = tuple(value for test in tests for value in test.values)
-        return Sql(f"({' OR '.join(test.text for test in tests)})", flat)
+        return Sql.joined(tests, " OR ")
 
     def _one(self, field: Field, operator: str, value: str, compare: Compare) -> Sql:
         column, sign, kind = f"x.{field.column}", _SIMPLE[operator], field.kind
@@ -211,11 +228,24 @@ class Compiler:
         ids = Sql(f"SELECT w.id {rows.text.format(join)}", rows.values)
         return Start(ids, Sql(f"SELECT 1 {rows.text.format('')}", rows.values))
 
-    def _text(self, call: Call) -> Sql:
+    def bounds(self, expression: Expression, field: Field) -> Iterator[Sql]:
+        """Give what every version that is found says of its rows x of a field, of which there is one each then."""
+        if isinstance(expression, Several) and expression.every:
+            for each in expression.terms:
+                yield from self.bounds(each, field)
+        elif isinstance(expression, Compare) and expression.operator in {"=", "==", "in", "present", *_ORDERS}:
+            found, condition = self._condition(expression)
+            if found == field:
+                yield condition
+
+    def _wanted(self, call: Call) -> str:
         words = _WORDS.findall(call.argument)
         if not words:
             raise self.refusal(call.column, "no words", "write the words to look for: text('fraud detection')")
-        wanted = " ".join(f'"{word}"' for word in words) + ("*" if call.argument.rstrip().endswith("*") else "")
+        return " ".join(f'"{word}"' for word in words) + ("*" if call.argument.rstrip().endswith("*") else "")
+
+    def _text(self, call: Call) -> Sql:
+        wanted = self._wanted(call)
         return Sql(
             "(v.manifest IN (SELECT rowid FROM manifest_texts WHERE manifest_texts MATCH ?) OR v.model IN "
             "(SELECT model FROM models WHERE id IN (SELECT rowid FROM model_texts WHERE model_texts MATCH ?)))",
@@ -251,6 +281,12 @@ class Compiler:
             "AND NOT (v.model = ? AND v.version = ?))",
             (model, version, model, version),
         )
+
+
+def _one_after_other(parts: Iterable[Sql]) -> Sql:
+    found = list(parts)
+    values = tuple(value for part in found for value in part.values)
+    return Sql(" UNION ALL ".join(f"SELECT * FROM ({part.text})" for part in found), values)
 
 
 def _float(value: str) -> float | None:

@@ -80,6 +80,10 @@ class Content:
 
     # Models
 
+    def has_model(self, model: str) -> bool:
+        """Whether the index knows the file of a model."""
+        return bool(self._one("SELECT count(*) FROM models WHERE model = ?", model))
+
     def set_model(self, model: str, rows: Rows | None) -> None:
         """Put what a model's file says in place of what it said before; None where it is gone."""
         for table in _OF_MODEL:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import sqlite3
 import time
 from typing import TYPE_CHECKING
@@ -23,7 +22,19 @@ PATIENCE = 60.0
 
 _PAUSE = 0.02
 _CACHE = -65_536  # kibibytes of pages, for who writes
-_FULL = ("full", "disk i/o", "readonly", "unable to open", "locked", "busy")
+# What the machine refuses, rather than what is wrong with the file.
+_REFUSED = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 
 class DamagedError(Exception):
@@ -43,14 +54,19 @@ class IndexFile:
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Read what there is, as it was at the first question; DamagedError where there is nothing usable."""
-        if not self.path.is_file() or not self._is_as_written():
-            raise DamagedError(f"{self.path} is not there, or not what was written")
-        with _opened(self.path) as connection:
-            if not is_ours(connection):
-                raise DamagedError(f"{self.path} is of another schema")
-            connection.execute("PRAGMA query_only = 1")
-            connection.execute("BEGIN")
-            yield connection
+        with _told(self.path, "read"):
+            before = self._number()
+            if before is None or not self._is_as_written():
+                raise DamagedError(f"{self.path} is not there, or not what was written")
+            with _opened(self.path) as connection:
+                connection.execute("PRAGMA query_only = 1")
+                connection.execute("BEGIN")
+                if not is_ours(connection):
+                    raise DamagedError(f"{self.path} is of another schema")
+                # SQLite opens the log beside the file by its name, and only now: it may be that of a new file.
+                if self._number() != before:
+                    raise DamagedError(f"{self.path} was made anew meanwhile")
+                yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -58,7 +74,7 @@ class IndexFile:
 
         UnavailableError where another process keeps writing, or where nothing can be written here.
         """
-        with _told(self.path), self._alone():
+        with _told(self.path, "written"), self._alone():
             with contextlib.suppress(FileNotFoundError):
                 if not self._is_as_written() or not _is_usable(self.path):
                     self._discard()
@@ -67,24 +83,31 @@ class IndexFile:
                 connection.execute("PRAGMA journal_mode = WAL")
                 with _transaction(connection):
                     yield connection
-                # What readers hold up now is caught up with by the next writer.
+                # What readers hold up now is caught up with by the next writer: nobody waits for them.
+                connection.execute("PRAGMA busy_timeout = 0")
                 (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if not busy:
                 self._write_stamp()
 
     @contextlib.contextmanager
-    def copied(self, change: Callable[[sqlite3.Connection], object]) -> Iterator[sqlite3.Connection]:
-        """Read a copy that is gone afterwards, of what there is or of nothing, once it is changed."""
+    def copied(
+        self, change: Callable[[sqlite3.Connection], object], *, anew: bool = False
+    ) -> Iterator[sqlite3.Connection]:
+        """Read a copy that is gone afterwards, of what there is or (`anew`) of nothing, once it is changed."""
         with _opened(None) as connection:
-            with contextlib.suppress(DamagedError, sqlite3.DatabaseError, OSError), self.reading() as source:
-                source.backup(connection)
+            if not anew:
+                with (
+                    contextlib.suppress(DamagedError, UnavailableError, sqlite3.DatabaseError),
+                    self.reading() as source,
+                ):
+                    source.backup(connection)
             with _transaction(connection):
                 change(connection)
             yield connection
 
     def discard(self) -> None:
         """Throw the index away, once no other process writes it."""
-        with _told(self.path), self._alone():
+        with _told(self.path, "thrown away"), self._alone():
             self._discard()
 
     def _discard(self) -> None:
@@ -118,12 +141,15 @@ class IndexFile:
             return False
         return noted == self._now()
 
+    def _number(self) -> int | None:
+        return self.path.stat().st_ino if self.path.is_file() else None
+
     def _now(self) -> str:
         found = self.path.stat()
         return f"{found.st_size} {found.st_mtime_ns}\n"
 
     def _write_stamp(self) -> None:
-        temporary = self._stamp.with_suffix(f".stamp-{os.getpid()}")
+        temporary = self._stamp.with_suffix(".stamp-new")  # there is one writer
         temporary.write_text(self._now(), "ascii")
         temporary.replace(self._stamp)
 
@@ -169,13 +195,14 @@ def _is_usable(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path, done: str) -> Iterator[None]:
     """Say of what the disk refuses that it does; damage stays damage."""
     try:
         yield
     except OSError as error:
-        raise UnavailableError(f"the index {path} cannot be written: {error.strerror}") from error
+        raise UnavailableError(f"the index {path} cannot be {done}: {error.strerror}") from error
     except sqlite3.OperationalError as error:
-        if any(word in str(error).lower() for word in _FULL):
-            raise UnavailableError(f"the index {path} cannot be written: {error}") from error
-        raise
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code & 0xFF not in _REFUSED or code == sqlite3.SQLITE_IOERR_SHORT_READ:
+            raise
+        raise UnavailableError(f"the index {path} cannot be {done}: {error}") from error

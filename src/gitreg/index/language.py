@@ -9,11 +9,14 @@ from gitreg.errors import InvalidError, Problem
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lark import Lark, Token, Tree
 
 MAX_LENGTH = 10_000
 MAX_COMPARISONS = 100
 MAX_DEPTH = 50
+_AROUND = 200  # characters shown on both sides of a place
 
 # FIELD may quote what is odd in a key: metrics.`val auc`, as MLflow does. A bare value may be several words.
 GRAMMAR = r"""
@@ -104,10 +107,7 @@ def parse(text: str) -> Expression:
     """Read a condition; InvalidError shows where it is none, and what was expected there."""
     from lark.exceptions import UnexpectedInput
 
-    if len(text) > MAX_LENGTH:
-        raise InvalidError(f"the condition has {len(text)} characters, and {MAX_LENGTH} are allowed")
-    if "\0" in text:
-        raise InvalidError("the condition holds a zero byte")
+    check(text, "the condition")
     try:
         tree: Any = _parser().parse(text)
     except UnexpectedInput as error:
@@ -121,10 +121,34 @@ def parse(text: str) -> Expression:
     return _Reader(text).read(tree.children[0], 0)
 
 
+def check(text: str, what: str) -> None:
+    """Refuse what is too long, or what SQLite takes as no text; InvalidError."""
+    if len(text) > MAX_LENGTH:
+        raise InvalidError(f"{what} has {len(text):,} characters, and {MAX_LENGTH:,} are allowed")
+    if "\0" in text:
+        raise InvalidError(f"{what} holds a zero byte")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidError(f"{what} is not UTF-8, from character {error.start + 1} on") from error
+
+
+def check_together(conditions: Sequence[str]) -> None:
+    """Refuse conditions that are too many, or too long together."""
+    if len(conditions) > MAX_COMPARISONS:
+        raise InvalidError(f"there are {len(conditions):,} conditions, and {MAX_COMPARISONS} are allowed")
+    length = sum(map(len, conditions))
+    if length > MAX_LENGTH:
+        raise InvalidError(f"the conditions have {length:,} characters together, and {MAX_LENGTH:,} are allowed")
+
+
 def pointed(text: str, column: int, message: str, hint: str | None, *, what: str | None = None) -> InvalidError:
     """Make the error that shows a place in a condition, with a caret under it."""
-    line = text.replace("\n", " ").replace("\t", " ")
-    problem = Problem(f"{line}\n  {' ' * column}^ {message}", column=column + 1)
+    start, end = max(0, column - _AROUND), column + _AROUND
+    line = ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
+    line = "".join(mark if mark.isprintable() else " " for mark in line)
+    place = column - start + bool(start)
+    problem = Problem(f"{line}\n  {' ' * place}^ {message}", column=column + 1)
     shown = text if len(text) <= len(_HINT) else f"{text[: len(_HINT)]}…"
     return InvalidError(what or f"{shown!r} is not a condition", hint=hint, problems=[problem])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gitreg.errors import InvalidError
 from gitreg.index.compile import Compiler, Sql, Surroundings
 from gitreg.index.fields import BELONGS, Field, Kind
-from gitreg.index.language import parse
+from gitreg.index.language import check, check_together, parse
 from gitreg.index.precedence import precedence
 from gitreg.names import Version
 from gitreg.records import dataclass
@@ -25,6 +25,8 @@ MAX_ORDER = 5
 _ORDER = re.compile(r"\s*(?P<field>(?:[^\s,`\"]|`[^`]*`|\"[^\"]*\")+)(?:\s+(?P<way>asc|desc))?\s*", re.IGNORECASE)
 _FEW = 500
 _SHARE = 8
+_MANY = 4_000  # more than this are not put in order one by one where an index has the order
+_MOST = 2**63  # SQLite's integers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +57,14 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
+    field: Field
     expression: Sql
     descending: bool
+    walked: bool = False
+
+
+# What SQLite can walk through in the order of a field, by the index of this name; `created` every version has.
+_WALKED = {("metrics", "value"): "metrics_value", ("manifests", "created"): "manifests_created"}
 
 
 class Search:
@@ -64,6 +72,7 @@ class Search:
 
     def __init__(self, query: Query, around: Surroundings) -> None:
         self.query = query
+        check_together(query.conditions)
         self._compilers = [(Compiler(text, around), parse(text)) for text in query.conditions]
         self._order = self._orders(around)
         self._after = self._read_cursor() if query.cursor is not None else None
@@ -80,13 +89,14 @@ class Search:
 
     def sql(self, connection: Connection) -> Sql:
         """Compile to one SELECT of model, version, manifest and the values of the order."""
-        terms = [compiler.where(expression) for compiler, expression in self._compilers]
-        start = self._start(connection)
-        columns = [Sql("v.model, v.version, v.manifest"), *(each.expression for each in self._order)]
-        source = Sql("versions v INDEXED BY versions_order") if start is None else _joined(start)
-        where = [Sql("v.deleted = 0"), *terms, *([self._later()] if self._after else [])]
+        terms = Sql.joined([compiler.where(expression) for compiler, expression in self._compilers], " AND ")
+        start, found = self._start(connection)
+        walk = self._walk() if self.query.limit is not None and (start is None or found > _MANY) else None
+        order, source, bounds = walk or (self._order, _joined(start) if start else _EVERY, [])
+        columns = [Sql("v.model, v.version, v.manifest"), *(each.expression for each in order)]
+        where = [*bounds, Sql("v.deleted = 0"), terms, *([self._later(order)] if self._after else [])]
         sql = Sql("SELECT ") + _listed(columns, ", ") + Sql(" FROM ") + source + Sql(" WHERE ")
-        sql += _listed(where, " AND ") + Sql(" ORDER BY ") + self._order_by()
+        sql += _listed(where, " AND ") + Sql(" ORDER BY ") + _order_by(order)
         return sql if self.query.limit is None else sql + Sql(" LIMIT ?", (self.query.limit + 1,))
 
     def plan(self, connection: Connection) -> list[str]:
@@ -96,8 +106,8 @@ class Search:
 
     # Where to begin
 
-    def _start(self, connection: Connection) -> Sql | None:
-        """Choose the term that the fewest versions meet, as far as it pays to count; None to look at all."""
+    def _start(self, connection: Connection) -> tuple[Sql | None, int]:
+        """Choose the term that the fewest versions meet, and how many do, as far as it pays to count; None: all."""
         total = connection.execute("SELECT coalesce(max(id), 0) FROM versions").fetchone()[0]
         most = max(_FEW, total // _SHARE)
         best: Sql | None = None
@@ -107,7 +117,23 @@ class Search:
                 found = connection.execute(counted.text, counted.values).fetchone()[0]
                 if found < most:
                     best, most = start.ids, found
-        return best
+        return best, most
+
+    def _walk(self) -> tuple[list[_Order], Sql, list[Sql]] | None:
+        """Go through the versions in the order of its first field, where every one that is found has a value of it."""
+        if not self._order:
+            return None
+        first, *others = self._order
+        field = first.field
+        index = _WALKED.get((field.table, field.column))
+        bounds = [bound for compiler, expression in self._compilers for bound in compiler.bounds(expression, field)]
+        if index is None or (field.key is not None and not bounds):
+            return None
+        column = Sql(f"x.{field.column}")
+        if self._after and (key := self._after[0][0]) is not None:
+            bounds.append(column + Sql(f" {'<=' if first.descending else '>='} ?", (key,)))
+        source = Sql(f"{field.table} x INDEXED BY {index} CROSS JOIN versions v ON {BELONGS[field.table][0]}")
+        return [_Order(field, column, first.descending, walked=True), *others], source, bounds
 
     # The order, and pages of it
 
@@ -115,6 +141,7 @@ class Search:
         text = self.query.order_by
         if text is None:
             return []
+        check(text, "the order")
         compiler = Compiler(text, around)
         found, at = list[_Order](), 0
         while at <= len(text):
@@ -125,22 +152,15 @@ class Search:
             if not field.single:
                 hint = "order by a metric, a parameter, a label, or what a version has one of"
                 raise compiler.refusal(match.start("field"), "may be several", hint, f"{field.group} has no one value")
-            found.append(_Order(_value(field), (match["way"] or "").lower() == "desc"))
+            found.append(_Order(field, _value(field), (match["way"] or "").lower() == "desc"))
             at = match.end() + 1
         return found
 
-    def _order_by(self) -> Sql:
-        parts = []
-        for number, each in enumerate(self._order, 4):
-            parts.append(each.expression + Sql(" IS NULL"))
-            parts.append(Sql(f"{number} {'DESC' if each.descending else 'ASC'}"))
-        return _listed([*parts, Sql("v.model"), Sql("v.precedence DESC")], ", ")
-
-    def _later(self) -> Sql:
+    def _later(self, order: Sequence[_Order]) -> Sql:
         """Compile "comes after the last row of the page before": what has no value comes last, and by name."""
         keys, model, version = self._after or ((), "", "")
         steps: list[tuple[Sql, Sql]] = []
-        for each, key in zip(self._order, keys, strict=True):
+        for each, key in zip(order, keys, strict=True):
             sign = "<" if each.descending else ">"
             beyond = Sql("0") if key is None else Sql("(") + each.expression + Sql(f" {sign} ? OR ", (key,))
             if key is not None:
@@ -177,7 +197,8 @@ def _decoded(text: str) -> tuple[str, str, str, tuple[Any, ...]]:
     if len(text) > MAX_CURSOR:
         raise ValueError(len(text))
     data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    fingerprint, _, model, version, *keys = json.loads(data)
+    fingerprint, _, model, version, *keys = value = json.loads(data)
+    json.dumps(value, ensure_ascii=False).encode()  # SQLite takes no lone surrogates
     if not isinstance(model, str) or not isinstance(version, str) or not all(map(_is_key, keys)):
         raise TypeError(model)
     try:
@@ -187,7 +208,9 @@ def _decoded(text: str) -> tuple[str, str, str, tuple[Any, ...]]:
 
 
 def _is_key(value: object) -> bool:
-    return value is None or (isinstance(value, (str, int, float)) and not isinstance(value, bool))
+    if isinstance(value, int):
+        return not isinstance(value, bool) and -_MOST <= value < _MOST
+    return value is None or isinstance(value, (str, float))
 
 
 def _value(field: Field) -> Sql:
@@ -199,8 +222,20 @@ def _value(field: Field) -> Sql:
     return Sql(f"(SELECT {column} FROM {field.table} x WHERE {BELONGS[field.table][0]}") + key + Sql(")")
 
 
+def _order_by(order: Sequence[_Order]) -> Sql:
+    parts = []
+    for number, each in enumerate(order, 4):
+        if not each.walked:
+            parts.append(each.expression + Sql(" IS NULL"))
+        parts.append(Sql(f"{number} {'DESC' if each.descending else 'ASC'}"))
+    return _listed([*parts, Sql("v.model"), Sql("v.precedence DESC")], ", ")
+
+
 def _joined(start: Sql) -> Sql:
     return Sql("(SELECT DISTINCT id FROM (") + start + Sql(")) s CROSS JOIN versions v ON v.id = s.id")
+
+
+_EVERY = Sql("versions v INDEXED BY versions_order")
 
 
 def _listed(parts: Sequence[Sql], between: str) -> Sql:

@@ -54,7 +54,7 @@ def rows_of(kind: str, data: bytes) -> Rows:
     """Read one file strictly; InvalidError where it is not what the gate would have let in."""
     try:
         return _READERS[kind](data)
-    except (AttributeError, KeyError, TypeError, UnicodeEncodeError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidError(f"a {kind} file is not of the form that the gate lets in") from error
 
 
@@ -69,7 +69,7 @@ def _version(data: bytes) -> Rows:
     artifacts = [_artifact(each) for each in value.get("artifacts", ())]
     row = {
         "deleted": 0,
-        "created": _text(value["created"]),
+        "created": _word(value["created"]),
         "author": _text(author["name"]),
         "email": _text(author["email"]),
         "description": _text(value.get("description")),
@@ -84,9 +84,9 @@ def _version(data: bytes) -> Rows:
         "provider": _text(_mapping(value.get("external")).get("provider")),
     }
     lists: dict[str, list[Row]] = {
-        "metrics": [(_text(key), _real(number)) for key, number in value.get("metrics", {}).items()],
-        "hyperparameters": [(_text(key), *_any(each)) for key, each in parameters.items()],
-        "labels": [(_text(key), _text(each)) for key, each in value.get("labels", {}).items()],
+        "metrics": [(_word(key), _real(number)) for key, number in value.get("metrics", {}).items()],
+        "hyperparameters": [(_word(key), *_any(each)) for key, each in parameters.items()],
+        "labels": [(_word(key), _text(each)) for key, each in value.get("labels", {}).items()],
         "artifacts": artifacts,
         "datasets": [_columns(each, "name", "version", "digest", "uri") for each in training.get("datasets", ())],
         "parents": [_columns(each, "model", "version", "relation") for each in value.get("parents", ())],
@@ -101,9 +101,9 @@ def _artifact(value: Mapping[str, Any]) -> Row:
 def _model(data: bytes) -> Rows:
     value = load_plain(data)
     lists: dict[str, list[Row]] = {
-        "owners": [(_text(each),) for each in value.get("owners", ())],
-        "model_labels": [(_text(key), _text(each)) for key, each in value.get("labels", {}).items()],
-        "aliases": [(_text(key), _text(each)) for key, each in value.get("aliases", {}).items()],
+        "owners": [(_word(each),) for each in value.get("owners", ())],
+        "model_labels": [(_word(key), _text(each)) for key, each in value.get("labels", {}).items()],
+        "aliases": [(_word(key), _word(each)) for key, each in value.get("aliases", {}).items()],
     }
     return (_text(value.get("description")), _text(value.get("task"))), lists
 
@@ -144,6 +144,14 @@ def _text(value: object) -> str | None:
     if not value.isascii():
         value.encode()  # SQLite takes no lone surrogates
     return value
+
+
+def _word(value: object) -> str:
+    """Read a text that has to be there, as keys have to."""
+    found = _text(value)
+    if found is None:
+        raise TypeError("no text")
+    return found
 
 
 def _whole(value: object) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import marshal
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -49,10 +51,14 @@ def receive(stream: BinaryIO) -> list[object] | None:
 
 
 def main() -> None:
-    """Answer until there is nothing more to read."""
+    """Answer until there is nothing more to read, or nobody who listens."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches all in a terminal; who started us ends us
     gc.disable()  # values without circles
-    while (tasks := receive(sys.stdin.buffer)) is not None:
-        send(sys.stdout.buffer, answer(tasks))  # type: ignore[arg-type] # our own parent's
+    try:
+        while (tasks := receive(sys.stdin.buffer)) is not None:
+            send(sys.stdout.buffer, answer(tasks))  # type: ignore[arg-type] # our own parent's
+    except BrokenPipeError:
+        os._exit(1)  # without another try to write what is left
 
 
 if __name__ == "__main__":

@@ -48,34 +48,58 @@ def ask(snapshot: Snapshot, question: Callable[[sqlite3.Connection], T], *, now:
     cannot be written, or another process holds it up, the answer comes from a copy as well.
     """
     file, notes = index_file(snapshot.repository), list[str]()
-    for _ in range(2) if now else ():
-        try:
-            if not (found := _at(file, snapshot.commit, question)):
-                update(snapshot)
-                found = _at(file, snapshot.commit, question)
-            if found:
-                return found[0], notes
-        except UnavailableError as error:
-            notes.append(f"{error.message}; answered from git, which takes longer")
-            break
-        except (sqlite3.DatabaseError, DamagedError):
-            file.discard()
-    with file.copied(lambda connection: _bring_up(Content(connection), snapshot)) as connection:
-        return question(connection), notes
+    try:
+        if now and (found := _at(file, snapshot.commit, question) or _after_update(file, snapshot, question)):
+            return found[0], notes
+    except UnavailableError as error:
+        notes.append(f"{error.message}; answered from git, which takes longer")
+    try:
+        return _by_copy(file, snapshot, question, anew=False), notes
+    except sqlite3.DatabaseError:  # what was copied is damaged
+        return _by_copy(file, snapshot, question, anew=True), notes
 
 
 def _at(file: IndexFile, commit: str, question: Callable[[sqlite3.Connection], T]) -> tuple[T] | None:
+    """Ask what there is; None where it is of another commit, or unusable, and then it is thrown away."""
     try:
         with file.reading() as connection:
             found = connection.execute("SELECT value FROM meta WHERE key = 'commit'").fetchone()
             return (question(connection),) if found == (commit,) else None
     except DamagedError:
         return None
+    except sqlite3.DatabaseError:
+        file.discard()
+        return None
+
+
+def _after_update(file: IndexFile, snapshot: Snapshot, question: Callable[[sqlite3.Connection], T]) -> tuple[T] | None:
+    update(snapshot)
+    if found := _at(file, snapshot.commit, question):
+        return found
+    update(snapshot)  # it was thrown away, or another process followed main further
+    return _at(file, snapshot.commit, question)
+
+
+def _by_copy(file: IndexFile, snapshot: Snapshot, question: Callable[[sqlite3.Connection], T], *, anew: bool) -> T:
+    with file.copied(lambda connection: _bring_up(Content(connection), snapshot), anew=anew) as connection:
+        return question(connection)
 
 
 def update(snapshot: Snapshot) -> int:
-    """Bring the index up to a snapshot's commit, from nothing where there is none; give how many files were read."""
-    with index_file(snapshot.repository).writing() as connection:
+    """Bring the index up to a snapshot's commit, from nothing where there is none; give how many files were read.
+
+    Damage that is met on the way has it built from nothing. UnavailableError where it cannot be written.
+    """
+    file = index_file(snapshot.repository)
+    try:
+        return _write(file, snapshot)
+    except sqlite3.DatabaseError:
+        file.discard()
+        return _write(file, snapshot)
+
+
+def _write(file: IndexFile, snapshot: Snapshot) -> int:
+    with file.writing() as connection:
         return _bring_up(Content(connection), snapshot)
 
 
@@ -112,7 +136,8 @@ class _Models:
         changes = self._changes(old, new)
         first = list(islice(changes, FEW))
         waiting: deque[tuple[Place, str]] = deque()
-        answers = read_all(self._tasks(chain(first, changes), waiting), len(first))
+        since = new if old is not None else None
+        answers = read_all(self._tasks(chain(first, changes), waiting, since), len(first))
         while part := list(islice(answers, _TOGETHER)):
             self._put([(*waiting.popleft(), answer) for answer in part])
             self.read += len(part)
@@ -121,6 +146,18 @@ class _Models:
     def _folders(self, commit: str | None) -> dict[str, str]:
         entries = self.objects.entries(commit, MODELS) if commit else []
         return {entry.name: entry.oid for entry in entries if entry.type == "tree"}
+
+    def _cards(self, changed: Sequence[tuple[Place, str]], commit: str) -> Iterator[tuple[Place, str]]:
+        """Give the cards of models that the index did not know before: they may have been there for long."""
+        there = {place.path for place, _ in changed}
+        models = [str(place.model) for place, _ in changed if place.kind is Kind.MODEL]
+        for model in models:
+            path = f"{MODELS}/{model}/README.md"
+            if path in there or self.content.has_model(model):
+                continue
+            entry = self.objects.entry(commit, path)
+            if entry and entry.mode == FILE:
+                yield place_of(path), entry.oid
 
     def _changes(self, old: str | None, new: str) -> Iterator[tuple[Place, PathChange]]:
         """Give what differs, project by project, so that no registry is too large to be looked at."""
@@ -136,16 +173,20 @@ class _Models:
                     continue  # a file that the gate would refuse
 
     def _tasks(
-        self, changes: Iterator[tuple[Place, PathChange]], waiting: deque[tuple[Place, str]]
+        self, changes: Iterator[tuple[Place, PathChange]], waiting: deque[tuple[Place, str]], commit: str | None
     ) -> Iterator[tuple[str, bytes]]:
-        """Give the files to be read, and note in `waiting` which they are; what needs no reading is done at once."""
+        """Give the files to be read, and note in `waiting` which they are; what needs no reading is done at once.
+
+        With a commit, which the index follows from another, cards that did not change may be read as well.
+        """
         while part := list(islice(changes, _AT_ONCE)):
             new = [(place, after.oid) for place, change in part if (after := change.after) and after.mode == FILE]
             for place, change in part:
-                self._clear(place, gone=change.after is None)
+                self._clear(place, gone=change.after is None or change.after.mode != FILE)
             known = self.content.known(oid for place, oid in new if place.kind is Kind.VERSION)
             self._stand_for((place, known[oid]) for place, oid in new if oid in known)
             wanted = [(place, oid) for place, oid in new if oid not in known and place.kind in _KINDS]
+            wanted += self._cards(wanted, commit) if commit else ()
             wanted.sort(key=lambda each: each[0].kind is Kind.CARD)  # a card belongs to a model that is there
             for each, (_, data) in zip(wanted, self.objects.read_many([oid for _, oid in wanted]), strict=True):
                 waiting.append(each)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from gitreg.reader import Snapshot
 
 
+MAX_LIMIT = 1_000_000_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """A page of a search: its versions, the commit that it is of, the cursor of the next page (None: the last).
@@ -104,8 +107,8 @@ def explain(snapshot: Snapshot, query: Query, *, now: bool) -> Explained:
 def _check(query: Query) -> None:
     if not query.conditions:
         raise InvalidError("no condition is given", hint="gitreg search 'metrics.auc>0.95' labels.team=risk")
-    if query.limit is not None and query.limit < 1:
-        raise InvalidError(f"--limit: found {query.limit}, allowed: 1 or more")
+    if query.limit is not None and not 1 <= query.limit <= MAX_LIMIT:
+        raise InvalidError(f"--limit: found {query.limit}, allowed: 1 to {MAX_LIMIT:,}")
 
 
 def _prepared(snapshot: Snapshot, query: Query, connection: Connection) -> Search:
@@ -171,6 +174,8 @@ def build(snapshot: Snapshot, *, anew: bool) -> IndexState:
 
 def state(snapshot: Snapshot, read: int | None = None) -> IndexState:
     """Tell what the index holds, and change nothing."""
+    import sqlite3
+
     from gitreg.index.file import DamagedError
 
     file = indexing.index_file(snapshot.repository)
@@ -180,7 +185,7 @@ def state(snapshot: Snapshot, read: int | None = None) -> IndexState:
             tables = ("versions", "manifests", "models", "deployments")
             counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
             problems = tuple(": ".join(row) for row in connection.execute("SELECT * FROM problems ORDER BY path"))
-    except DamagedError:
+    except (DamagedError, sqlite3.DatabaseError):
         return IndexState(path=file.path, size=0, schema=SCHEMA, commit=None, current=False)
     return IndexState(
         path=file.path,
