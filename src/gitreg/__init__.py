@@ -59,11 +59,13 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'gitreg' has no attribute {name!r}")
 
 
-def open(location: str | os.PathLike[str] | None = None, *, fetch: bool | None = None) -> Registry:  # noqa: A001
+def open(  # noqa: A001
+    location: str | os.PathLike[str] | None = None, *, fetch: bool | None = None, trust: str | None = None
+) -> Registry:
     """Open a registry: a path, a URL, a name, or the default one; see `gitreg.registry.open_registry`."""
     from gitreg.registry import open_registry
 
-    return open_registry(location, fetch=fetch)
+    return open_registry(location, fetch=fetch, trust=trust)
 
 
 def register_model(

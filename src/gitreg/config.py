@@ -13,13 +13,14 @@ from gitreg.names import RegistryName, did_you_mean
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gitreg.git import Repository
     from gitreg.objects import Store
 
 REGISTRY_VARIABLE = "GITREG_REGISTRY"
 USER_VARIABLE = "GITREG_USER"
+TRUST_VARIABLE = "GITREG_INDEX_TRUST"
 STORE = "gitreg.store"
 ENDPOINT = "gitreg.endpoint"
 
@@ -31,6 +32,9 @@ KEYS: Mapping[str, str] = {
     "gitreg.endpoint": "where this machine finds what speaks S3, as https://host:port, in place of Amazon's own",
     "gitreg.recommendmodel": "the folder of an embedding model for `gitreg recommend`, in place of the packaged one",
     "gitreg.identity": "on a server: what names the pusher (GL_USER, REMOTE_USER, …, or account)",
+    "gitreg.indextrust": "whose signature a published index must bear: a file of allowed signers",
+    "gitreg.indexpublish": "on a server: where each push publishes the static index, a folder, a URI, or `store`",
+    "gitreg.indexsign": "on a server: the SSH key that signs the published index",
     "gitreg.deploytags": "who writes deploy tags: server (its post-receive hook) or client",
 }
 
@@ -38,6 +42,7 @@ KEYS: Mapping[str, str] = {
 _NAMED, _URL = "gitreg.registry.", ".url"
 
 _SCP = re.compile(r"(?:[A-Za-z0-9._-]+@)?[A-Za-z0-9.-]+:(?!//)[^\\]+")
+_CLOUDS = ("s3://", "gs://", "az://")
 _SCHEMES = ("ssh://", "git://", "http://", "https://", "file://", "git+ssh://")
 
 
@@ -47,11 +52,12 @@ class Where(StrEnum):
     BARE = "bare"
     CHECKOUT = "checkout"
     URL = "url"
+    INDEX = "index"
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A registry's place: a path on this machine or a URL that git understands."""
+    """A registry's place: a path on this machine, a URL that git or a browser understands, a published index."""
 
     where: Where
     text: str
@@ -144,6 +150,8 @@ def _named(text: str, cwd: Path) -> Location:
     text = text if is_url(text) else place_of(text)
     if is_url(text):
         return Location(Where.URL, text)
+    if text.startswith(_CLOUDS):
+        return Location(Where.INDEX, text)
     try:
         path = (cwd / Path(text).expanduser()).resolve()
         is_there, is_folder = path.exists(), path.is_dir()
@@ -160,6 +168,8 @@ def _named(text: str, cwd: Path) -> Location:
         return Location(Where.CHECKOUT, str(path))
     if _is_git_dir(path):
         return Location(Where.BARE, str(path))
+    if (path / "head.json").is_file():
+        return Location(Where.INDEX, str(path))
     standing = _standing_in(path)
     if standing:
         return standing
@@ -222,12 +232,41 @@ def open_registry_store(
     A relative path counts from `base`, the registry's git directory; None where that is on another machine. With
     mirrors it is a `Stores`; one that has a relative path is left out on other machines than the registry's.
     """
+    return _open_store((repository.config, repository.git_dir), uri, base, mirrors)
+
+
+def open_published_store(uri: str | None, mirrors: Sequence[str] = ()) -> Store:
+    """Open the object store that a published registry names, or the one that the user's configuration does."""
+    return _open_store((user_config, Path.cwd()), uri, None, mirrors)
+
+
+def user_config(key: str) -> str | None:
+    """Read a value of the user's git configuration; None where this machine has no git."""
+    from shutil import which
+
+    if which("git") is None:
+        return None
+    from gitreg.git import global_config
+
+    return global_config(key)
+
+
+def index_trust(environ: Mapping[str, str] | None = None) -> str | None:
+    """Name the file of keys whose signature a published index must bear, where this machine wants one."""
+    environ = os.environ if environ is None else environ
+    return environ.get(TRUST_VARIABLE) or user_config("gitreg.indextrust")
+
+
+def _open_store(
+    here: tuple[Callable[[str], str | None], Path], uri: str | None, base: Path | None, mirrors: Sequence[str]
+) -> Store:
     from gitreg.objects import open_store, open_stores
 
-    endpoint = repository.config(ENDPOINT)
-    own = repository.config(STORE)
+    config, folder = here
+    endpoint = config(ENDPOINT)
+    own = config(STORE)
     if own:
-        primary = open_store(own, base=repository.git_dir, endpoint=endpoint)
+        primary = open_store(own, base=folder, endpoint=endpoint)
     elif uri is None:
         raise UnavailableError(
             "registry.yaml names no object store", hint="add `store: file:../store` to registry.yaml"
@@ -238,11 +277,11 @@ def open_registry_store(
             hint="tell this machine where it is: git config gitreg.store file:/mounted/path",
         )
     else:
-        primary = open_store(uri, base=base or repository.git_dir, endpoint=endpoint)
+        primary = open_store(uri, base=base or folder, endpoint=endpoint)
     if not mirrors:
         return primary
     reached = [each for each in mirrors if base is not None or not _is_relative(each)]
-    return open_stores(primary, reached, base or repository.git_dir, endpoint=endpoint)
+    return open_stores(primary, reached, base or folder, endpoint=endpoint)
 
 
 def _is_relative(uri: str) -> bool:

@@ -112,3 +112,13 @@ def test_a_folder_is_signed(gitreg: Callable[..., Result], tmp_path: Path, weigh
     done = gitreg("sign", folder, "--key", key)
     assert (done.code, done.out) == (0, f"signed 1 file: {folder / 'model.sig'}\n")
     assert gitreg("sign", folder, "--key", weights).code == 2
+
+
+def test_upkeep_tells_what_became_of_the_repository(gitreg: Callable[..., Result], own_registry: Path) -> None:
+    shown = gitreg("upkeep")
+    assert shown.code == 0, shown.err
+    assert shown.lines[0] == f"kept up {own_registry}"
+    assert all(any(line.startswith(row) for line in shown.lines) for row in ("loose objects", "packs", "loose refs"))
+    told = json.loads(gitreg("upkeep", "--full", "--json").out)
+    assert (told["after"]["loose_objects"], told["after"]["packs"], told["after"]["loose_refs"]) == (0, 1, 0)
+    assert [each["command"].split()[1] for each in told["steps"]] == ["pack-refs", "repack", "commit-graph", "prune"]

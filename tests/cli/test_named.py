@@ -19,14 +19,24 @@ Gitreg = Callable[..., Result]
 
 
 @pytest.fixture
-def corp(own_registry: Path, gitreg: Gitreg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Name a registry, and stand where there is none."""
+def corp(registry: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> Path:
+    """Name a registry, to be read only, and stand where there is none."""
+    return _named(registry, monkeypatch, tmp_path, home)
+
+
+@pytest.fixture
+def own_corp(own_registry: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> Path:
+    """Name a registry that a test may write to."""
+    return _named(own_registry, monkeypatch, tmp_path, home)
+
+
+def _named(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path) -> Path:
     monkeypatch.delenv("GITREG_REGISTRY")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
-    assert gitreg("config", "registry.corp", own_registry).code == 0
-    return own_registry
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with (home / ".gitconfig").open("a") as file:
+        file.write(f'[gitreg "registry.corp"]\n\turl = {place}\n')
+    return place
 
 
 @pytest.mark.parametrize(
@@ -125,7 +135,8 @@ def test_one_command_works_on_one_registry(corp: Path, gitreg: Gitreg, words: tu
 
 
 def test_names_are_settings_of_the_user(corp: Path, gitreg: Gitreg, home: Path) -> None:
-    assert f'[gitreg "registry.corp"]\n\turl = {corp}' in (home / ".gitconfig").read_text(encoding="utf-8")
+    assert gitreg("config", "registry.corp", corp).code == 0
+    assert (home / ".gitconfig").read_text(encoding="utf-8").count(f'[gitreg "registry.corp"]\n\turl = {corp}') == 1
     assert gitreg("config", "registry.corp").out == f"{corp}\n"
     keys = {each["key"]: each.get("value") for each in json.loads(gitreg("config", "--json").out)}
     assert keys["gitreg.registry.corp.url"] == str(corp)
@@ -164,7 +175,7 @@ def test_python_finds_the_registry_by_its_name(tmp_path: Path) -> None:
         library.get_model("crop:risk/fraud")
 
 
-@pytest.mark.usefixtures("corp")
+@pytest.mark.usefixtures("own_corp")
 def test_python_registers_in_the_registry_that_is_named(tmp_path: Path) -> None:
     weights = library.get_model("corp:risk/fraud@1.0.0").download(tmp_path / "out")
     made = library.register_model("corp:risk/fraud", weights, "7.0.0", license="MIT", code=False)
@@ -181,8 +192,8 @@ def test_a_url_of_a_host_is_no_name(corp: Path) -> None:
     assert corp.is_dir()
 
 
-def test_a_registry_that_went_away_says_where_it_was(corp: Path, gitreg: Gitreg) -> None:
-    shutil.move(corp, corp.with_name("moved"))
+def test_a_registry_that_went_away_says_where_it_was(own_corp: Path, gitreg: Gitreg) -> None:
+    shutil.move(own_corp, own_corp.with_name("moved"))
     found = gitreg("versions", "corp:risk/fraud")
     assert found.code == NotFoundError.exit_code
-    assert str(corp) in found.err
+    assert str(own_corp) in found.err

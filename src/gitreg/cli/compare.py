@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 
 @command("compare")
-@click.argument("selectors", metavar="MODEL@VERSION...", nargs=-1, required=True, callback=in_registry, shell_complete=complete_selector)
+@click.argument(
+    "selectors",
+    metavar="MODEL@VERSION...",
+    nargs=-1,
+    required=True,
+    callback=in_registry,
+    shell_complete=complete_selector,
+)
 @click.option("--maximize", multiple=True, metavar="METRIC", help="More of it is better; may be given several times.")
 @click.option("--minimize", multiple=True, metavar="METRIC", help="Less of it is better; may be given several times.")
 @at_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.commands import COMMANDS
-from gitreg.cli.help import FETCH, REGISTRY, SUMMARY, VERSION, help_text
+from gitreg.cli.help import FETCH, REGISTRY, SUMMARY, TRUST, VERSION, help_text
 from gitreg.cli.session import CONTEXT_SETTINGS, Session, help_when_empty
 
 if TYPE_CHECKING:
@@ -83,8 +83,9 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
 @click.group("gitreg", cls=Commands, help=SUMMARY, context_settings=CONTEXT_SETTINGS, no_args_is_help=False)
 @click.option("--registry", metavar="PATH|URL", help=REGISTRY.help)
 @click.option("--fetch/--no-fetch", default=None, help=FETCH.help)
+@click.option("--trust", metavar="FILE", help=TRUST.help)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help=VERSION.help)
 @click.pass_context
-def gitreg(ctx: click.Context, registry: str | None, fetch: bool | None) -> None:
+def gitreg(ctx: click.Context, registry: str | None, fetch: bool | None, trust: str | None) -> None:
     """Keep the global options for the command."""
-    ctx.obj = Session(registry, fetch=fetch)
+    ctx.obj = Session(registry, fetch=fetch, trust=trust)

@@ -33,6 +33,7 @@ REGISTRY = GlobalOption(
     "The registry; else $GITREG_REGISTRY, the checkout you stand in, or what `gitreg config registry` says.",
 )
 FETCH = GlobalOption("--fetch / --no-fetch", "Ask the registry's server first, or answer from what this machine has.")
+TRUST = GlobalOption("--trust FILE", "Read a published index only where one of these allowed signers signed it.")
 VERSION = GlobalOption("--version", "Show gitreg's version.")
 HELP = GlobalOption("-h, --help", "Show this help; after a command, the command's.")
 
@@ -40,7 +41,7 @@ HELP = GlobalOption("-h, --help", "Show this help; after a command, the command'
 def help_text(width: int | None = None) -> str:
     """Lay the help out for a terminal of a width in characters, by default this one's."""
     width = max(_MIN_WIDTH, min(_MAX_WIDTH, width or _terminal_width()))
-    sections: dict[str, list[tuple[str, str]]] = {"Options": [REGISTRY, FETCH, VERSION, HELP]}
+    sections: dict[str, list[tuple[str, str]]] = {"Options": [REGISTRY, FETCH, TRUST, VERSION, HELP]}
     for name, entry in COMMANDS.items():
         if entry.section:
             sections.setdefault(entry.section, []).append((name, entry.help))

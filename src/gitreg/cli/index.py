@@ -11,12 +11,14 @@ from gitreg.cli.text import human_size
 
 if TYPE_CHECKING:
     from gitreg.cli.screen import Screen
+    from gitreg.published.publish import Publication
+    from gitreg.registry.published import Standing
     from gitreg.registry.search import IndexState
 
 
 @group("index")
 def index() -> None:
-    """Build and show the index that searches are answered from."""
+    """Build the index for searches, and publish a static one."""
 
 
 @command("build")
@@ -37,8 +39,58 @@ def status(session: Session) -> None:
         session.answer(registry.index_state(), _render)
 
 
+@command("publish")
+@click.option("--to", metavar="FOLDER|URI", help="Where to; by default into the object store, below index/.")
+@click.option("--sign", "key", metavar="KEY", type=click.Path(dir_okay=False), help="Sign the head with this SSH key.")
+@click.option("--anew", is_flag=True, help="Write every file again.")
+@click.option("--check", is_flag=True, help="Publish nothing; exit 4 where what is published is not main.")
+def publish(session: Session, to: str | None, key: str | None, anew: bool, check: bool) -> None:
+    """Publish main as static JSON files.
+
+    Any web server can hand them out, and `gitreg --registry https://host/index` reads them, without git and without a
+    server of gitreg's. Only what changed is written; readers see all of a publication or nothing of it.
+    """
+    with session.registry() as registry:
+        if check:
+            standing = registry.published(to)
+            session.answer(standing, _standing)
+            if not standing.current:
+                raise click.exceptions.Exit(4)
+        else:
+            session.answer(registry.publish_index(to, key=key, anew=anew), _publication)
+
+
 index.add_command(build)
 index.add_command(status)
+index.add_command(publish)
+
+
+def _publication(screen: Screen, done: Publication) -> None:
+    screen.fields(
+        [
+            ("index", done.to),
+            ("state", "published" if done.changed else "was current"),
+            ("commit", done.commit),
+            ("signed", "yes" if done.signed else None),
+            ("models", f"{done.models:,}"),
+            ("files written", f"{done.files_written:,}, {human_size(done.bytes_written)}"),
+            ("files removed", f"{done.files_removed:,}" if done.files_removed else None),
+        ]
+    )
+    for path in done.damaged:
+        screen.line(f"published as damaged: {path}")
+
+
+def _standing(screen: Screen, found: Standing) -> None:
+    screen.fields(
+        [
+            ("index", found.at),
+            ("state", "current" if found.current else "not what main says"),
+            ("commit", found.commit),
+            ("published", found.published),
+            ("main", found.main),
+        ]
+    )
 
 
 def _render(screen: Screen, state: IndexState) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @command("lock")
-@click.argument("selectors", metavar="[MODEL@VERSION]...", nargs=-1, callback=in_registry, shell_complete=complete_selector)
+@click.argument(
+    "selectors", metavar="[MODEL@VERSION]...", nargs=-1, callback=in_registry, shell_complete=complete_selector
+)
 @click.option("--folder", metavar="FOLDER", help="Where it is pulled to, from the lock file; default: models/MODEL.")
 @click.option(
     "--lock-file",

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 @command("pull")
-@click.argument("selector", metavar="[MODEL@VERSION]", required=False, callback=in_registry, shell_complete=complete_selector)
+@click.argument(
+    "selector", metavar="[MODEL@VERSION]", required=False, callback=in_registry, shell_complete=complete_selector
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to; default: here.")
 @click.option("--only", metavar="GLOB", help="Only the files whose name matches, such as '*.safetensors'.")
 @click.option("--copy", is_flag=True, help="Copy out of the cache, where links to its read-only files would do.")

@@ -24,9 +24,10 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 
 class Session:
     """The global options, the way to the registry, and the way back to the user."""
 
-    def __init__(self, location: str | None = None, *, fetch: bool | None = None) -> None:
+    def __init__(self, location: str | None = None, *, fetch: bool | None = None, trust: str | None = None) -> None:
         self.location = location
         self.fetch = fetch
+        self.trust = trust
         self.as_json = False
         self._chosen: dict[str | None, str] = {}
 
@@ -41,7 +42,9 @@ class Session:
         if name is None and "/" not in rest:
             return rest  # no model's: an environment, or only what comes after @
         if name is not None and self.location and self.location.removesuffix(":") not in {name, *self._chosen}:
-            raise InvalidError(f"--registry names {self.location!r}, and {selector!r} another", hint="name one registry")
+            raise InvalidError(
+                f"--registry names {self.location!r}, and {selector!r} another", hint="name one registry"
+            )
         other = next((text for key, text in self._chosen.items() if key != name), None)
         if other is not None:
             raise InvalidError(
@@ -57,7 +60,7 @@ class Session:
         """Open the registry that the user means; close it with `with`."""
         from gitreg.registry import open_registry
 
-        return open_registry(self.location, fetch=self.fetch)
+        return open_registry(self.location, fetch=self.fetch, trust=self.trust)
 
     @property
     def named(self) -> str | None:
@@ -70,7 +73,7 @@ class Session:
         from gitreg.registry.locking import read_lock
 
         named = self.named or (read_lock(lock_file).registry if lock_file.exists() else None)
-        return open_registry(named, fetch=self.fetch)
+        return open_registry(named, fetch=self.fetch, trust=self.trust)
 
     def answer(self, value: T, render: Callable[[Screen, T], None]) -> None:
         """Print a value: as one JSON document, or for people."""

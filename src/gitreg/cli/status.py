@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 @command("status")
-@click.argument("places", metavar="[ENVIRONMENT|MODEL]...", nargs=-1, callback=in_registry, shell_complete=complete_place)
+@click.argument(
+    "places", metavar="[ENVIRONMENT|MODEL]...", nargs=-1, callback=in_registry, shell_complete=complete_place
+)
 @at_option
 def status(session: Session, places: tuple[str, ...], at: str | None) -> None:
     """Show what is deployed, and what was reported to run.

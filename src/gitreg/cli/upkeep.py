@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 @command("upkeep")
-@click.option("--full", is_flag=True, help="Rewrite every pack into one: smaller, and slower to do.")
+@click.option("--full", is_flag=True, help="Rewrite all packs into one, and remove what has had no name for two weeks.")
 def upkeep(session: Session, full: bool) -> None:
     """Keep the repository quick to read, fetch and clone.
 
     Packs its objects and refs, and writes the indexes that git reads them by. It may run at any time, beside readers
-    and pushes; on a server, once a day is a good measure. Of a URL it is the mirror that this machine keeps. The weights
-    are the business of `gitreg gc`.
+    and pushes; on a server, once a day is a good measure. Of a URL it is the mirror that this machine keeps. The
+    weights are the business of `gitreg gc`.
     """
     with session.registry() as registry:
         session.answer(registry.upkeep(full=full), _render)

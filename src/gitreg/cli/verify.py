@@ -27,7 +27,9 @@ _SHOWN = 20
 
 @command("verify")
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.argument("selector", metavar="[MODEL@VERSION]", required=False, callback=in_registry, shell_complete=complete_selector)
+@click.argument(
+    "selector", metavar="[MODEL@VERSION]", required=False, callback=in_registry, shell_complete=complete_selector
+)
 @click.option("--only", metavar="GLOB", help="Only the files whose name matches, such as '*.safetensors'.")
 @click.option("--locked", is_flag=True, help="Verify the folders of every model in models.lock.")
 @click.option(

@@ -19,6 +19,7 @@ _DONE = {
     "Archive": "archived",
     "Delete": "deleted",
     "Deploy": "deployed",
+    "Import": "imported",
     "Point": "pointed",
     "Promote": "promoted",
     "Register": "registered",

@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
     from gitreg.gate import Violation
     from gitreg.gate_hooks.push import Verdict
+    from gitreg.git import Repository
 
 TIME_LIMIT = 120
 _GRACE = 10
+PUBLISH_LIMIT = 30
+"""Seconds that a push may wait for the static index."""
+
 # What a process may write to, in bytes; the hook, and each git that it starts. Packs that git maps do not count.
 MEMORY_LIMIT = 384 << 20
 MAX_INPUT = 1 << 21
@@ -251,19 +255,44 @@ def _tell(violations: Sequence[Violation]) -> None:
 
 
 def post_receive() -> bool:
-    """Write the deploy tags that are due; a failure is told, and made good by the next run."""
+    """Write the deploy tags that are due, and the static index; a failure is told, and made good by the next run."""
     from gitreg.gate_hooks.marks import server_marks, write_marks
     from gitreg.git import Repository
 
     with Repository.open(".") as repository:
         try:
-            if not server_marks(repository):
-                return True
-            for ref in write_marks(repository):
-                _say(f"gitreg: marked {ref.removeprefix('refs/tags/')}")
+            if server_marks(repository):
+                for ref in write_marks(repository):
+                    _say(f"gitreg: marked {ref.removeprefix('refs/tags/')}")
         except GitregError as error:
             _say(f"gitreg: deploy tags are not written yet: {error}; `gitreg mark` on the server makes it good")
+        if repository.config("gitreg.indexpublish"):
+            _publish(repository)
     return True
+
+
+def _publish(repository: Repository) -> None:
+    """Publish the static index, within a time limit: whoever pushed waits for it."""
+    from gitreg.gate_hooks.publishing import publish_index
+
+    signal.signal(signal.SIGALRM, _end_publishing)
+    signal.setitimer(signal.ITIMER_REAL, PUBLISH_LIMIT, 1)
+    reason = None
+    try:
+        publish_index(repository)
+    except GitregError as error:
+        reason = str(error)
+    except _EndedError as error:
+        reason = str(error)
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    if reason:
+        _say(f"gitreg: the index is not published yet: {reason}; the next push, or `gitreg index publish`, does it")
+
+
+def _end_publishing(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise _EndedError(f"it took longer than {PUBLISH_LIMIT} s")
 
 
 def pre_commit() -> bool:

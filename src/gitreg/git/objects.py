@@ -31,6 +31,9 @@ _MOST_INFOS = 20_000
 _SMALL = 16 * 1024
 _AHEAD = 1024 * 1024
 _USUAL_TREE = 512 * 1024
+# Of a clone whose server has to be asked for what it lacks.
+PARTIAL = "this clone is partial, and its server did not give what it lacks"
+WHOLE = "try again when the server can be reached, or make a whole clone: gitreg clone"
 # Seconds without a byte from git: a partial clone may be fetching an object.
 _PATIENCE = 60.0
 
@@ -45,6 +48,7 @@ class Objects:
     __slots__ = (
         "__weakref__",
         "_answers",
+        "_bring",
         "_drain",
         "_end",
         "_expected",
@@ -58,9 +62,10 @@ class Objects:
         "oid_bytes",
     )
 
-    def __init__(self, runner: Runner, oid_bytes: int) -> None:
+    def __init__(self, runner: Runner, oid_bytes: int, bring: Callable[[Sequence[Oid]], None] | None = None) -> None:
         self.oid_bytes = oid_bytes
         self._runner = runner
+        self._bring = bring
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._drain: Drain | None = None
@@ -106,6 +111,14 @@ class Objects:
         for part in islice(_portions(infos), 1):
             self._contents(part)
 
+    def bring(self, oids: Iterable[str]) -> None:
+        """Say what will be read, so that a partial clone fetches at once what it lacks; elsewhere nothing is to do."""
+        if self._bring is None:
+            return
+        lacking = [each for each in oids if is_oid(each) and self._infos.get(each) is None]
+        if len(lacking) > 1:  # of a single one git takes care itself
+            self._bring(lacking)
+
     def expect(self, oids: Iterable[Oid]) -> None:
         """Say which blobs will be asked for, in their order, so that one question brings the next small ones too."""
         self._expected = tuple(dict.fromkeys(oids))
@@ -141,6 +154,7 @@ class Objects:
         """Answer `info` for many objects, in their order, with few round trips."""
         for expression in expressions:
             _check_expression(expression)
+        self.bring(expressions)
         found = [self._infos.get(expression) for expression in expressions]
         missing = [place for place, info in enumerate(found) if info is None]
         for start in range(0, len(missing), _CHUNK):
@@ -262,6 +276,7 @@ class Objects:
         `limit` bytes.
         """
         wanted = list(oids)
+        self.bring(wanted)
         for start in range(0, len(wanted), _CHUNK):
             infos = []
             for oid, info in zip(chunk := wanted[start : start + _CHUNK], self.infos(chunk), strict=True):
@@ -349,8 +364,11 @@ class Objects:
         """End the process after it broke off, and say why it did."""
         if self._process:
             stop(self._process)
-        said = useful_line(self._drain.text()) if self._drain else ""
+        text = self._drain.text() if self._drain else ""
+        said = useful_line(text)
         self.close()
+        if "promisor remote" in text:
+            return UnavailableError(f"{PARTIAL}: {said}", hint=WHOLE)
         if "unknown option" in said:
             git_version(self._runner.environment.get("PATH"))
         if said:

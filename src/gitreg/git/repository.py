@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -13,10 +15,13 @@ from gitreg.git.objects import Objects
 from gitreg.git.process import INSTALL_HINT, Finished, Runner, failure, git_version
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from gitreg.git.values import Oid
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0", ""})
+_PROMISED = re.compile(rb"promisor|partialclone", re.IGNORECASE)
 _LIST_SETTINGS = ("config", "--list", "--includes", "-z")
 
 
@@ -146,7 +151,23 @@ class Repository:
     @cached_property
     def objects(self) -> Objects:
         """Its objects."""
-        return Objects(self.runner, self.oid_length // 2)
+        return Objects(self.runner, self.oid_length // 2, self._bring())
+
+    def _bring(self) -> Callable[[Sequence[Oid]], None] | None:
+        if self.promisor is None:
+            return None
+        from gitreg.git.promised import Promised
+
+        return Promised(self.runner, self.common_dir / "objects", self.promisor, self.object_format).bring
+
+    @cached_property
+    def promisor(self) -> str | None:
+        """The remote that keeps what this clone left there, where this is a partial one."""
+        with contextlib.suppress(OSError):
+            if not _PROMISED.search((self.common_dir / "config").read_bytes()):
+                return None  # `git clone` writes it there: most repositories need no process to say that they are whole
+        named = (key.split(".", 1)[1].rpartition(".") for key, _ in self._settings if key.startswith("remote."))
+        return next((name for name, _, what in named if what in {"promisor", "partialclonefilter"}), None)
 
     def run(  # noqa: PLR0913 - the options of a process, none of which travels with another
         self,

@@ -20,7 +20,7 @@ from gitreg.keys import NAMESPACE, decode_base64, key_type, strings
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gitreg.git.repository import Repository
     from gitreg.git.values import Oid, Signature, Tag
@@ -55,8 +55,8 @@ class SshSignature:
     blob: bytes
 
     @classmethod
-    def parse(cls, armor: bytes) -> SshSignature:
-        """Read an armored SSHSIG for git, strictly; InvalidError says what is wrong with it."""
+    def parse(cls, armor: bytes, namespace: str = NAMESPACE) -> SshSignature:
+        """Read an armored SSHSIG for a namespace, strictly; InvalidError says what is wrong with it."""
         if len(armor) > MAX_ARMOR:
             raise InvalidError(f"the signature has {len(armor)} bytes; at most {MAX_ARMOR} are read")
         if armor.startswith((b"-----BEGIN PGP ", b"-----BEGIN SIGNED MESSAGE")):
@@ -68,9 +68,9 @@ class SshSignature:
         start = len(_MAGIC) + len(_VERSION)
         if blob[:start] != _MAGIC + _VERSION:
             raise InvalidError("it is no SSHSIG of version 1")
-        (key, namespace, reserved, hashed, signature), rest = strings(blob[start:], 5)
-        if namespace != NAMESPACE.encode():
-            raise InvalidError(f"it is for the namespace {namespace[:80]!r}, not for {NAMESPACE!r}")
+        (key, named, reserved, hashed, signature), rest = strings(blob[start:], 5)
+        if named != namespace.encode():
+            raise InvalidError(f"it is for the namespace {named[:80]!r}, not for {namespace!r}")
         if reserved or hashed not in _HASHES or rest:
             raise InvalidError("it is no SSHSIG of a kind that is known")
         _check_signature(key_type(key), signature)
@@ -201,53 +201,89 @@ def verify(repository: Repository, jobs: Sequence[Job]) -> list[str | None]:
             pool.shutdown(cancel_futures=True)
 
 
+def verify_bytes(payload: bytes, signature: SshSignature, key: Key, namespace: str) -> str | None:
+    """Have ssh-keygen verify the signature of bytes that are no object of git's; say what is wrong, or None."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="gitreg-") as folder:
+        return _Keygen(Path(folder)).verify("it", payload, (signature, key, namespace))
+
+
+def sign_bytes(payload: bytes, key: Path, namespace: str) -> bytes:
+    """Sign bytes with an SSH key, or by the agent that holds it where the file is the public half; give the armor."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "SSH_AUTH_SOCK") if name in os.environ}
+    args = ["-Y", "sign", "-f", str(key.absolute()), "-n", namespace]
+    done = _run_keygen(args, payload, Path(os.sep), {**environment, "LC_ALL": "C"})
+    if done.returncode or not _ARMOR.fullmatch(done.stdout):
+        said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise InvalidError(
+            f"{PROGRAM} cannot sign with {str(key)!r}: {said[:200] or f'exit code {done.returncode}'}",
+            hint="name a private SSH key without a passphrase, or the public half of one that ssh-agent holds",
+        )
+    return done.stdout
+
+
 class _Verifier:
-    """Run ssh-keygen on files of a private folder."""
+    """Verify the signatures of a repository's objects."""
 
     def __init__(self, repository: Repository, folder: Path) -> None:
         self._repository = repository
-        self._folder = folder
-        # Neither the user's configuration nor an agent has a say.
-        self._environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder), "LC_ALL": "C"}
+        self._keygen = _Keygen(folder)
 
     def verify(self, number: int, job: Job) -> str | None:
         """Verify one signature: this key alone is allowed to have made it, under its user's name."""
         payload = read_signed(self._repository, job.oid).payload
-        allowed = self._folder / f"{number}.allowed"
-        signature = self._folder / f"{number}.sig"
-        allowed.write_text(f"{job.key.user} {job.key.public_line()}\n", "ascii")
-        signature.write_bytes(job.signature.armor())
-        done = self._run(
-            ["-Y", "verify", "-f", str(allowed), "-I", job.key.user, "-n", NAMESPACE, "-s", str(signature)], payload
-        )
+        return self._keygen.verify(str(number), payload, (job.signature, job.key, NAMESPACE))
+
+
+class _Keygen:
+    """Run ssh-keygen on files of a private folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # Neither the user's configuration nor an agent has a say.
+        self._environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder), "LC_ALL": "C"}
+
+    def verify(self, name: str, payload: bytes, by: tuple[SshSignature, Key, str]) -> str | None:
+        """Verify one signature of a key for a namespace; `name` is what its files are called."""
+        made, key, namespace = by
+        allowed = self._folder / f"{name}.allowed"
+        signature = self._folder / f"{name}.sig"
+        allowed.write_text(f"{key.user} {key.public_line()}\n", "ascii")
+        signature.write_bytes(made.armor())
+        args = ["-Y", "verify", "-f", str(allowed), "-I", key.user, "-n", namespace, "-s", str(signature)]
+        done = _run_keygen(args, payload, self._folder, self._environment)
         allowed.unlink()
         signature.unlink()
-        if done.returncode == 0 and done.stdout.startswith(
-            f'Good "{NAMESPACE}" signature for {job.key.user} '.encode()
-        ):
+        if done.returncode == 0 and done.stdout.startswith(f'Good "{namespace}" signature for {key.user} '.encode()):
             return None
         said = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
         return f"{PROGRAM} says: {said[:200] or f'exit code {done.returncode}'}"
 
-    def _run(self, args: Sequence[str], data: bytes) -> subprocess.CompletedProcess[bytes]:
-        try:
-            return subprocess.run(
-                [PROGRAM, *args],
-                input=data,
-                capture_output=True,
-                check=False,
-                cwd=self._folder,
-                env=self._environment,
-                timeout=TIME_LIMIT,
-            )
-        except FileNotFoundError as error:
-            raise UnavailableError(
-                f"{PROGRAM} is not installed, so no signature can be verified", hint="install OpenSSH's client"
-            ) from error
-        except subprocess.TimeoutExpired as error:
-            raise UnavailableError(f"{PROGRAM} took longer than {TIME_LIMIT:g} s") from error
-        except OSError as error:
-            raise UnavailableError(f"{PROGRAM} cannot be started: {error.strerror}") from error
+
+def _run_keygen(
+    args: Sequence[str], data: bytes, folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ssh-keygen, which nobody can be asked for a passphrase by."""
+    try:
+        return subprocess.run(
+            [PROGRAM, *args],
+            input=data,
+            capture_output=True,
+            check=False,
+            cwd=folder,
+            env={**environment},
+            start_new_session=True,
+            timeout=TIME_LIMIT,
+        )
+    except FileNotFoundError as error:
+        raise UnavailableError(
+            f"{PROGRAM} is not installed, so no signature can be made or verified", hint="install OpenSSH's client"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(f"{PROGRAM} took longer than {TIME_LIMIT:g} s") from error
+    except OSError as error:
+        raise UnavailableError(f"{PROGRAM} cannot be started: {error.strerror}") from error
 
 
 # Signing

@@ -12,7 +12,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from gitreg.errors import ConflictError, UnavailableError
+from gitreg.errors import ConflictError, GitregError, UnavailableError
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GRACE = "2.weeks.ago"  # as git's own gc.pruneExpire
 _LIVE = 86_400.0  # seconds for which a push may be under way
+# As git's own gc.auto and gc.autoPackLimit: one of 256 folders tells how many loose objects there are.
+_LOOSE_IN_ONE, _PACKS = 27, 50
 _KIB = 1024
 
 
@@ -58,20 +60,25 @@ class Upkept:
 def upkeep(repository: Repository, *, full: bool = False) -> Upkept:
     """Pack refs and objects, index the packs together, write the commit graph with the paths that commits change.
 
-    Cheap where little is new: of the packs only the small ones are rewritten. `full` rewrites all of them into one,
-    and so also frees what nothing has named for two weeks and lies in a pack. ConflictError where another run is under
-    way. Interrupted, it leaves what there was, and at most files that git removes later.
+    Cheap where little is new: of the packs only the small ones are rewritten, and nothing is removed. `full` rewrites
+    all of them into one and removes what nothing has named for two weeks. ConflictError where another run is under way.
+    Interrupted, it leaves what there was, and at most files that a full run removes later.
     """
     with _alone(repository.common_dir / "gitreg"):
         before = shape(repository)
-        steps = [_timed(repository, args) for args in _commands(repository, full=full)]
-        kept = _in_the_way(repository)
-        if kept is None and shape(repository).loose_objects:  # packed is all that has a name: these have none
-            steps.append(_timed(repository, ["prune", f"--expire={GRACE}"]))
+        kept = _in_the_way(repository) if full else None
+        steps = [_timed(repository, args) for args in _commands(repository, full=full, removes=full and kept is None)]
         repository.close()  # the next read opens the packs that there are now
-        return Upkept(
-            path=repository.git_dir, before=before, after=shape(repository), steps=tuple(steps), kept=kept
-        )
+        return Upkept(path=repository.git_dir, before=before, after=shape(repository), steps=tuple(steps), kept=kept)
+
+
+def upkeep_when_due(repository: Repository) -> None:
+    """Keep up a repository that nobody else does, where much lies loose by now; beside another run it does nothing."""
+    objects = repository.common_dir / "objects"
+    loose, packs = sum(1 for _ in (objects / "17").glob("*")), sum(1 for _ in (objects / "pack").glob("*.pack"))
+    if loose > _LOOSE_IN_ONE or packs > _PACKS:
+        with contextlib.suppress(GitregError):  # it was not asked for; the next fetch tries again
+            upkeep(repository)
 
 
 def shape(repository: Repository) -> Shape:
@@ -86,29 +93,28 @@ def shape(repository: Repository) -> Shape:
     )
 
 
-def _commands(repository: Repository, *, full: bool) -> Iterator[Sequence[str]]:
+def _commands(repository: Repository, *, full: bool, removes: bool) -> Iterator[Sequence[str]]:
     yield ["pack-refs", "--all", "--prune"]
     # A bitmap answers which objects a clone needs; it wants every object, and only who serves clones wants it.
-    bitmap = ["--write-bitmap-index"] if repository.is_bare and not _is_partial(repository) else ["--no-write-bitmap-index"]
-    common = ["-d", "-l", "--quiet", "--write-midx", *bitmap]
+    serves = repository.is_bare and repository.promisor is None
+    bitmap = "--write-bitmap-index" if serves else "--no-write-bitmap-index"
+    common = ["-d", "-l", "--quiet", "--write-midx", bitmap]
     if full:
-        yield ["repack", "-A", f"--unpack-unreachable={GRACE}", *common]
-    elif _is_partial(repository):
+        yield ["repack", "-A", *([f"--unpack-unreachable={GRACE}"] if removes else []), *common]
+    elif repository.promisor is not None:
         yield ["repack", *common]  # what a server promised stays in packs of its own, which git leaves alone
     else:
         yield ["repack", "--geometric=2", *common]
     if not repository.is_shallow:  # a graph of a history that is cut off would be wrong once it is not
         yield ["commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress"]
+    if removes:
+        yield ["prune", f"--expire={GRACE}"]
 
 
 def _timed(repository: Repository, args: Sequence[str]) -> Step:
     started = time.monotonic()
     repository.run(args)
     return Step(command=f"git {' '.join(args[:2])}", seconds=time.monotonic() - started)
-
-
-def _is_partial(repository: Repository) -> bool:
-    return repository.config("extensions.partialclone") is not None or repository.config_flag("remote.origin.promisor")
 
 
 def _in_the_way(repository: Repository) -> str | None:

@@ -233,6 +233,8 @@ def continued(
     before = records[-1].pointer if records else None
     if marks is None:
         marks = marks_below(repository, deploy_tag_prefix(environment, model)).get(where, {})
+    commits = list(commits)
+    _bring(repository, commits, deployment_path(environment, model))
     for oid in commits:
         after = pointer_at(repository, oid, environment, model)
         if after == before:
@@ -244,6 +246,13 @@ def continued(
         earlier.add(after)
         before = after
     return records
+
+
+def _bring(repository: Repository, commits: Sequence[str], path: str) -> None:
+    """Fetch what a partial clone lacks of a file in many commits, all of it at once."""
+    if repository.promisor is not None:
+        entries = [repository.objects.entry(commit, path) for commit in commits]
+        repository.objects.bring(each.oid for each in entries if each)
 
 
 def marks_below(

@@ -30,7 +30,7 @@ from gitreg.records import dataclass
 from gitreg.wire import load_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gitreg.access import Access
     from gitreg.changes import State
@@ -71,6 +71,9 @@ class RegistryFiles(ABC):
     @abstractmethod
     def names(self, folder: str) -> Sequence[str]:
         """Give the names directly inside a folder."""
+
+    def ahead(self, paths: Iterable[str]) -> None:  # noqa: B027 - only who reads from afar has anything to do
+        """Say which files will be read, so that they come together where each would be a question to a server."""
 
     @abstractmethod
     def card(self, name: ModelName) -> str | None:
@@ -212,9 +215,10 @@ class RegistryFiles(ABC):
         return (status for status in found if status is not None)
 
     def _models_in(self, folder: str) -> Iterator[ModelName]:
-        for project in self.names(folder):
-            for name in self.names(f"{folder}/{project}"):
-                yield ModelName(project, name.removesuffix(".yaml"))
+        found = [(project, name) for project in self.names(folder) for name in self.names(f"{folder}/{project}")]
+        self.ahead(f"{folder}/{project}/{name}" for project, name in found)
+        for project, name in found:
+            yield ModelName(project, name.removesuffix(".yaml"))
 
     def status(self, environment: EnvironmentName, name: ModelName) -> Status | None:
         """Read what was last reported to run somewhere."""
@@ -258,6 +262,16 @@ class Snapshot(RegistryFiles):
     def names(self, folder: str) -> Sequence[str]:
         """Give the names directly inside a folder."""
         return [entry.name for entry in self.repository.objects.entries(self.commit, folder)]
+
+    def ahead(self, paths: Iterable[str]) -> None:
+        """Bring the files that a partial clone lacks in one fetch; those that do not exist are nobody's."""
+        if self.repository.promisor is None:
+            return
+        objects, wanted = self.repository.objects, {tuple(path.rsplit("/", 1)) for path in paths}
+        oids = []
+        for folder in {parts[0] for parts in wanted}:
+            oids += [each.oid for each in objects.entries(self.commit, folder) if (folder, each.name) in wanted]
+        objects.bring(oids)
 
     def card(self, name: ModelName) -> str | None:
         """Read the model card, in Markdown."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitreg.config import Where, locate, open_registry_store
+from gitreg.config import Where, locate, open_published_store, open_registry_store
 from gitreg.errors import GitregError, InvalidError, UnavailableError
 from gitreg.layout import MAIN
 from gitreg.names import ModelName, Selector
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
     from gitreg.objects import Progress, Store
     from gitreg.objects.sync import Synced
     from gitreg.objects.trial import Trial
-    from gitreg.reader import DeploymentRecord, LogEntry
+    from gitreg.published import Site
+    from gitreg.published.publish import Publication
+    from gitreg.reader import DeploymentRecord, LogEntry, RegistryFiles
     from gitreg.registry.locking import Locked, LockedModel
+    from gitreg.registry.published import Standing
     from gitreg.registry.pulled import Verified
     from gitreg.registry.reads import AccessRow
     from gitreg.registry.register import Prepared, RegisterRequest
@@ -117,21 +121,27 @@ def _query(
     return Query(conditions=wanted, order_by=order_by, limit=limit, cursor=cursor)
 
 
-def open_registry(location: str | os.PathLike[str] | None = None, *, fetch: bool | None = None) -> Registry:
-    """Open a registry: a path, a URL, a name, or by default what GITREG_REGISTRY, the folder or git's configuration names.
+def open_registry(
+    location: str | os.PathLike[str] | None = None, *, fetch: bool | None = None, trust: str | None = None
+) -> Registry:
+    """Open a registry: a path, a URL, a name, or what GITREG_REGISTRY, the folder or git's configuration names.
 
     `fetch` says whether reads fetch main first: by default they do from a URL, and do not in a checkout, which shows
     what it last fetched as git itself does. Writes always fetch. Raises NotFoundError where there is no registry.
+
+    A URL may be that of a published index, which only answers reads. `trust` is a file of allowed signers, one of whom
+    must have signed it.
     """
-    return Registry(locate(os.fspath(location) if location is not None else None), fetch=fetch)
+    return Registry(locate(os.fspath(location) if location is not None else None), fetch=fetch, trust=trust)
 
 
 class Registry:
     """A registry, read at the newest commit that is known and written through its gate."""
 
-    def __init__(self, location: Location, *, fetch: bool | None = None) -> None:
+    def __init__(self, location: Location, *, fetch: bool | None = None, trust: str | None = None) -> None:
         self.location = location
-        self._fetch = location.where is Where.URL if fetch is None else fetch
+        self._fetch = location.where in {Where.URL, Where.INDEX} if fetch is None else fetch
+        self._trust = trust
         self._target: Target | None = None
         self._fetched = False
 
@@ -155,9 +165,36 @@ class Registry:
     def target(self) -> Target:
         """Where the registry is, opened."""
         if self._target is None:
+            if self.index is not None:
+                raise InvalidError(
+                    f"{self.index.uri} is a published index: models, versions, status and lineage can be read from it",
+                    hint="to search, to see the past and to write, name the registry itself: --registry ssh://…",
+                )
             self._target = open_target(self.location)
             self._target.repository.objects.start()
         return self._target
+
+    @cached_property
+    def index(self) -> Site | None:
+        """The published index that the location is; None where it is a git repository."""
+        if self.location.where in {Where.BARE, Where.CHECKOUT} and self._trust is None:
+            return None
+        from gitreg.registry.published import index_of
+
+        return index_of(self.location, self._trust)
+
+    def files(self, at: str | None = None) -> RegistryFiles:
+        """Read the registry as `snapshot` does, or as it was published."""
+        if self.index is None:
+            return self.snapshot(at)
+        if at is not None:
+            raise InvalidError(
+                f"{self.index.uri} is a published index, which knows what is there now and not the past",
+                hint="name the registry itself: --registry ssh://host/registry.git",
+            )
+        found = self.index.files(fetch=self._fetch and not self._fetched)
+        self._fetched = True
+        return found
 
     def snapshot(self, at: str | None = None) -> Snapshot:
         """Read the registry as it is, or as it was at a time (RFC 3339, or a date for its end)."""
@@ -175,33 +212,38 @@ class Registry:
 
     def refresh(self) -> None:
         """Fetch main now, so that the next reads see it."""
-        self.target.refresh()
+        if self.index is not None:
+            self.index.refresh()
+        else:
+            self.target.refresh()
 
     @property
     def store(self) -> Store:
         """The object store; UnavailableError where it cannot be found from here."""
-        settings = self.snapshot().settings
+        settings = self.files().settings
+        if self.index is not None:
+            return open_published_store(settings.store, settings.mirrors)
         return open_registry_store(self.target.repository, settings.store, self.target.store_base, settings.mirrors)
 
     # Find
 
     def models(self, project: str | None = None, *, at: str | None = None) -> list[ModelSummary]:
         """List the models, or those of one project."""
-        return reads.models(self.snapshot(at), project)
+        return reads.models(self.files(at), project)
 
     def model(self, model: str, *, at: str | None = None) -> Model:
         """Read a model's description, owners, aliases and labels."""
-        return self.snapshot(at).model(ModelName.parse(model))
+        return self.files(at).model(ModelName.parse(model))
 
     def card(self, model: str, *, at: str | None = None) -> str | None:
         """Read the model card, in Markdown; None where it has none."""
-        snapshot, name = self.snapshot(at), ModelName.parse(model)
-        snapshot.model(name)
-        return snapshot.card(name)
+        files, name = self.files(at), ModelName.parse(model)
+        files.model(name)
+        return files.card(name)
 
     def show(self, selector: str, *, at: str | None = None) -> VersionDetails:
         """Describe the version that a selector means; NotFoundError where there is none."""
-        return reads.show(self.snapshot(at), Selector.parse(selector))
+        return reads.show(self.files(at), Selector.parse(selector))
 
     def get_model(self, selector: str, *, at: str | None = None) -> ModelVersion:
         """Get the version that a selector means: `project/name@1.4.0`, `@prod`, `@champion`, `@latest`, `@^1.4`."""
@@ -209,7 +251,7 @@ class Registry:
 
     def versions(self, model: str, *, at: str | None = None) -> list[VersionSummary]:
         """List the versions of a model, highest first; deleted ones have the lifecycle `deleted`."""
-        return reads.versions(self.snapshot(at), ModelName.parse(model))
+        return reads.versions(self.files(at), ModelName.parse(model))
 
     def search(
         self,
@@ -253,8 +295,8 @@ class Registry:
         """Compare two versions."""
         from gitreg.manifest import diff
 
-        snapshot = self.snapshot(at)
-        one, other = (reads.found(snapshot, Selector.parse(side)).manifest for side in (left, right))
+        files = self.files(at)
+        one, other = (reads.found(files, Selector.parse(side)).manifest for side in (left, right))
         return diff(one, other)
 
     def compare(
@@ -268,13 +310,13 @@ class Registry:
         """Set versions side by side; of metrics whose name does not tell which way is better, say it."""
         from gitreg.registry import comparing
 
-        return comparing.compare(self.snapshot(at), selectors, maximize, minimize)
+        return comparing.compare(self.files(at), selectors, maximize, minimize)
 
     def series(self, model: str, metrics: Sequence[str], *, last: int | None = None, at: str | None = None) -> Series:
         """Follow metrics over the versions of a model, lowest first; NotFoundError for one that none has."""
         from gitreg.registry import comparing
 
-        return comparing.series(self.snapshot(at), ModelName.parse(model), metrics, last)
+        return comparing.series(self.files(at), ModelName.parse(model), metrics, last)
 
     def recommend(  # noqa: PLR0913 - what suits, what counts, and how many
         self,
@@ -298,11 +340,11 @@ class Registry:
 
     def lineage(self, selector: str, *, depth: int = 20, at: str | None = None) -> LineageNode:
         """Tell what a version came from, and that from what, down to `depth` generations."""
-        return reads.lineage(self.snapshot(at), Selector.parse(selector), depth)
+        return reads.lineage(self.files(at), Selector.parse(selector), depth)
 
     def complete(self, prefix: str) -> list[str]:
         """Complete what a user is typing: a model, or after @ its versions, aliases and environments."""
-        return reads.complete(self.snapshot(), prefix)
+        return reads.complete(self.files(), prefix)
 
     def pull(  # noqa: PLR0913 - where to and how
         self,
@@ -336,13 +378,13 @@ class Registry:
         """Read the version that a selector means; one that is named exactly is read offline as well."""
         chosen = Selector.parse(selector)
         try:
-            snapshot = self.snapshot()
+            files = self.files()
         except UnavailableError:
             if chosen.version is None:
                 raise
             self._fetched = True  # it has been tried
-            snapshot = Snapshot(self.target.repository, self.target.tip())
-        return reads.found(snapshot, chosen).manifest
+            files = self.files()
+        return reads.found(files, chosen).manifest
 
     def verify(
         self,
@@ -401,9 +443,9 @@ class Registry:
     ) -> list[StatusRow]:
         """Tell what is meant to run where, and what was reported to."""
         name = ModelName.parse(model) if model else None
-        snapshot = self.snapshot(at)
-        chosen = plans.known_environment(snapshot, environment) if environment else None
-        return reads.status(snapshot, chosen, name)
+        files = self.files(at)
+        chosen = plans.known_environment(files, environment) if environment else None
+        return reads.status(files, chosen, name)
 
     def history(self, model: str, environment: str | None = None, *, at: str | None = None) -> list[DeploymentRecord]:
         """List the deployments of a model, newest first."""
@@ -450,12 +492,58 @@ class Registry:
                 claim(store, self.snapshot().settings.name, written.commit)
         return written
 
+    def import_version(
+        self,
+        origin: Registry,
+        selector: str,
+        mode: Mode = _PUSH,
+        *,
+        parents: bool = False,
+        progress: Progress | None = None,
+    ) -> Written:
+        """Take a version over from another registry: the same manifest and weights; `Written.about` is the manifest.
+
+        With `parents` what it came from comes as well. Raises ConflictError where another version has its number.
+        """
+        from gitreg.git.checkout import without_credentials
+        from gitreg.keep.claims import claim
+        from gitreg.registry import importing
+        from gitreg.writer.publish import publish
+
+        url = without_credentials(origin.target.url or origin.location.text)
+        found = importing.prepare(importing.Origin(origin.snapshot(), url), selector, parents=parents)
+        snapshot = Snapshot(self.target.repository, self.target.refresh())
+        planned = found.plan(snapshot)
+        if mode.propose:
+            self.target.require_user(mode.user)
+        if mode.dry_run or not planned.edits:
+            return publish(self.target, found.plan, mode, known_sizes=found.sizes())
+        self._refuse_early(planned, snapshot, mode, found.sizes())
+        if not found.sizes():
+            return publish(self.target, found.plan, mode)
+        settings = snapshot.settings
+        store = open_registry_store(self.target.repository, settings.store, self.target.store_base, settings.mirrors)
+        importing.copy_blobs(found, origin.store, store, _counting(progress, "weights"))
+        claim(store, settings.name, snapshot.commit)
+        written = publish(self.target, found.plan, mode)
+        if written.commit is not None and written.ref == MAIN:
+            with suppress(GitregError):  # it is on main; whoever registers next says so too
+                claim(store, settings.name, written.commit)
+        return replace(written, notes=(*written.notes, *_left_behind(store)))
+
+    def _refuse_early(self, plan: Plan, snapshot: Snapshot, mode: Mode, sizes: Mapping[str, int]) -> None:
+        """Refuse what the gate would refuse, before a byte is copied."""
+        from gitreg.gate import refusal
+        from gitreg.writer.publish import prejudge
+
+        user = self.target.actor(mode.user) if self.target.is_local else None
+        if violations := prejudge(self.target, snapshot, plan, user, sizes):
+            raise refusal(violations, "the registry would refuse this")
+
     def _check_early(self, prepared: Prepared, mode: Mode) -> tuple[Prepared, Store]:
         """Refuse what the gate would refuse before the weights are read, look into them, and open their store."""
-        from gitreg.gate import refusal
         from gitreg.registry.register import check_parents, claimed, looked_into, next_version, sizes_of
         from gitreg.scan import Inspector
-        from gitreg.writer.publish import prejudge
 
         if mode.propose:
             self.target.require_user(mode.user)
@@ -467,10 +555,7 @@ class Registry:
             files = claimed(prepared.request, found)
         prepared = replace(prepared, inspected=found)
         plan = replace(prepared, files=files).plan(snapshot)
-        user = self.target.actor(mode.user) if self.target.is_local else None
-        violations = prejudge(self.target, snapshot, plan, user, sizes_of(files))
-        if violations:
-            raise refusal(violations, "the registry would refuse this")
+        self._refuse_early(plan, snapshot, mode, sizes_of(files))
         settings = snapshot.settings
         store = open_registry_store(self.target.repository, settings.store, self.target.store_base, settings.mirrors)
         return prepared, store
@@ -739,6 +824,25 @@ class Registry:
         from gitreg.git.upkeep import upkeep
 
         return upkeep(self.target.repository, full=full)
+
+    def publish_index(
+        self, to: str | None = None, *, key: str | os.PathLike[str] | None = None, anew: bool = False
+    ) -> Publication:
+        """Publish main as static files: to a folder, a URI, or by default into the object store below `index/`.
+
+        Only what changed is written, and the head, which leads to the rest, last. `key` is the SSH key that signs it.
+        """
+        from gitreg.registry.published import publish_index
+
+        return publish_index(
+            self.snapshot, to, lambda: _each(self.store)[0], key=Path(key) if key is not None else None, anew=anew
+        )
+
+    def published(self, to: str | None = None) -> Standing:
+        """Tell whether what is published is what main says; NotFoundError where nothing is."""
+        from gitreg.registry.published import standing
+
+        return standing(self.snapshot(), to, lambda: _each(self.store)[0])
 
     def mark(self, *, push: bool = False) -> list[str]:
         """Write the deploy tags that history implies and that are missing; `push` sends them to the origin."""

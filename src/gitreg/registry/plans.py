@@ -26,14 +26,14 @@ from gitreg.writer import Plan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gitreg.reader import DeploymentRecord, Snapshot
+    from gitreg.reader import DeploymentRecord, RegistryFiles, Snapshot
 
 
 def _trailers(reason: str | None, action: str | None = None) -> dict[str, str]:
     return {key: value for key, value in (("Reason", reason), ("Action", action)) if value}
 
 
-def known_environment(snapshot: Snapshot, name: str) -> EnvironmentName:
+def known_environment(snapshot: RegistryFiles, name: str) -> EnvironmentName:
     """Check an environment against the settings; NotFoundError names the nearest."""
     known = [str(each) for each in snapshot.environments()]
     if name in known:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gitreg.digest import Digest
 from gitreg.errors import InvalidError, NotFoundError
 from gitreg.git import history as git_history
-from gitreg.layout import MODELS, version_path
+from gitreg.layout import MODELS, deployment_path, model_path, version_path
 from gitreg.manifest import Lifecycle, Manifest, Tombstone
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version
 from gitreg.reader import RegistryFiles, Snapshot, VersionFile
@@ -42,7 +42,18 @@ def models(snapshot: RegistryFiles, project: str | None) -> list[ModelSummary]:
     """Summarise every model."""
     if project is not None and not snapshot.names(f"{MODELS}/{project}"):
         raise NotFoundError(f"there is no project {project!r}", hint="`gitreg list` shows every model")
-    return [_summary(snapshot, name) for name in snapshot.models(project)]
+    names = list(snapshot.models(project))
+    snapshot.ahead(path for name in names for path in _of_summary(snapshot, name))
+    return [_summary(snapshot, name) for name in names]
+
+
+def _of_summary(snapshot: RegistryFiles, name: ModelName) -> Iterator[str]:
+    """Name the files that a summary most likely reads."""
+    yield model_path(name)
+    yield from (deployment_path(each, name) for each in snapshot.environments())
+    versions = snapshot.versions(name)
+    released = [version for version in versions if not version.is_prerelease]
+    yield from (version_path(name, version) for version in (released or versions)[-1:])
 
 
 def _summary(snapshot: RegistryFiles, name: ModelName) -> ModelSummary:
@@ -168,6 +179,7 @@ def status(snapshot: RegistryFiles, environment: EnvironmentName | None, name: M
     for where in [environment] if environment else snapshot.environments():
         pointers = [snapshot.pointer(where, name)] if name else snapshot.pointers(where)
         meant = {pointer.model: pointer for pointer in pointers if pointer}
+        snapshot.ahead(version_path(each.model, each.version) for each in meant.values())
         statuses = [snapshot.status(where, name)] if name else snapshot.statuses(where)
         told = {status.model: status for status in statuses if status}
         rows += [

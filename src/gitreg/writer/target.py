@@ -119,6 +119,10 @@ class Target:
         """Fetch main where it is elsewhere, and name its tip."""
         if self.url is not None and self.location.where is not Where.BARE:
             self._fetch(self.url)
+        if self.location.where is Where.URL:
+            from gitreg.git.upkeep import upkeep_when_due
+
+            upkeep_when_due(self.repository)  # nobody else knows of the mirror
         return self.tip()
 
     def _fetch(self, url: str) -> None:
@@ -306,10 +310,20 @@ def _expanded(repository: Repository, url: str) -> str:
     return output.decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
+def has_mirror(location: Location) -> bool:
+    """Whether the registry at a URL was fetched by git before."""
+    folder = _mirror_folder(location)
+    return any((folder / name).is_file() for name in (MAIN, "packed-refs"))
+
+
+def _mirror_folder(location: Location) -> Path:
+    name = hashlib.sha256(location.text.encode()).hexdigest()[:32]
+    return cache_folder() / "registries" / f"{name}.git"
+
+
 def _open_mirror(location: Location) -> Target:
     """Open the bare mirror that stands for a URL, making it the first time."""
-    name = hashlib.sha256(location.text.encode()).hexdigest()[:32]
-    folder = cache_folder() / "registries" / f"{name}.git"
+    folder = _mirror_folder(location)
     if not (folder / "HEAD").is_file():
         from gitreg.git import remote
 
