@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gitreg.registry.facade import ModelVersion, Pulled, Registry, open_registry
+from gitreg.registry.answering import ModelVersion, Pulled
+from gitreg.registry.facade import Registry, open_registry
 from gitreg.registry.register import RegisterRequest
 from gitreg.registry.results import (
     LineageNode,
