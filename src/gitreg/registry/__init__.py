@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gitreg.registry.answering import ModelVersion, Pulled
 from gitreg.registry.facade import Registry, open_registry
-from gitreg.registry.register import RegisterRequest
 from gitreg.registry.results import (
     LineageNode,
     ModelSummary,
@@ -14,6 +15,9 @@ from gitreg.registry.results import (
     VersionSummary,
 )
 from gitreg.writer import Mode, Written
+
+if TYPE_CHECKING:
+    from gitreg.registry.register import RegisterRequest
 
 __all__ = [
     "LineageNode",
@@ -30,3 +34,12 @@ __all__ = [
     "Written",
     "open_registry",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what registering needs when it is first asked for: reading starts faster without it."""
+    if name == "RegisterRequest":
+        from gitreg.registry.register import RegisterRequest
+
+        return RegisterRequest
+    raise AttributeError(f"module 'gitreg.registry' has no attribute {name!r}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gitreg.errors import InvalidError, UnavailableError
 from gitreg.names import ModelName, Selector
 from gitreg.records import dataclass
-from gitreg.registry import plans, reads
+from gitreg.registry import reads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -310,7 +310,7 @@ class Answering(Opened):
         """Tell what is meant to run where, and what was reported to."""
         name = ModelName.parse(model) if model else None
         files = self.files(at)
-        chosen = plans.known_environment(files, environment) if environment else None
+        chosen = reads.known_environment(files, environment) if environment else None
         return reads.status(files, chosen, name)
 
     def history(self, model: str, environment: str | None = None, *, at: str | None = None) -> list[DeploymentRecord]:

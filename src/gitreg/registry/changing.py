@@ -13,7 +13,7 @@ from gitreg.layout import MAIN
 from gitreg.names import ModelName, Selector
 from gitreg.reader import Snapshot
 from gitreg.records import replace
-from gitreg.registry import plans, reads
+from gitreg.registry import reads
 from gitreg.writer import Mode, Plan, Written
 
 if TYPE_CHECKING:
@@ -189,16 +189,22 @@ class Changing(Answering):
 
     def update(self, selector: str, mode: Mode = _PUSH, **fields: object) -> Written:
         """Change the editable parts of a version; see `plans.update` for the fields."""
+        from gitreg.registry import plans
+
         chosen = Selector.parse(selector)
         return self._write(lambda at: plans.update(at, chosen, **fields), mode)  # type: ignore[arg-type]
 
     def update_model(self, model: str, mode: Mode = _PUSH, **fields: object) -> Written:
         """Change a model's description, task, owners, labels or card; see `plans.update_model`."""
+        from gitreg.registry import plans
+
         name = ModelName.parse(model)
         return self._write(lambda at: plans.update_model(at, name, **fields), mode)  # type: ignore[arg-type]
 
     def alias(self, selector: str, name: str, mode: Mode = _PUSH, *, remove: bool = False) -> Written:
         """Set, move or remove an alias."""
+        from gitreg.registry import plans
+
         chosen = Selector.parse(selector)
         return self._write(lambda at: plans.alias(at, chosen, name, remove=remove), mode)
 
@@ -215,6 +221,8 @@ class Changing(Answering):
         return self._retire(selector, Lifecycle.ARCHIVED, mode, undo=undo, reason=reason)
 
     def _retire(self, selector: str, goal: Lifecycle, mode: Mode, *, undo: bool, reason: str | None) -> Written:
+        from gitreg.registry import plans
+
         chosen = Selector.parse(selector)
 
         def planner(at: Snapshot) -> Plan:
@@ -226,6 +234,8 @@ class Changing(Answering):
 
     def delete(self, selector: str, mode: Mode = _PUSH, *, undo: bool = False, reason: str | None = None) -> Written:
         """Replace a version by a tombstone, or bring the very same bytes back."""
+        from gitreg.registry import plans
+
         chosen = Selector.parse(selector)
 
         def planner(at: Snapshot) -> Plan:
@@ -248,6 +258,8 @@ class Changing(Answering):
         percent: int | None = None,
     ) -> Written:
         """Point an environment at a version."""
+        from gitreg.registry import plans
+
         chosen = Selector.parse(selector)
         return self._write(
             lambda at: plans.deploy(at, chosen, environment, reason=reason, canary=canary, percent=percent), mode
@@ -257,6 +269,8 @@ class Changing(Answering):
         self, model: str, source: str, target: str | None = None, mode: Mode = _PUSH, *, reason: str | None = None
     ) -> Written:
         """Point the next environment, or the one named, at what runs in another."""
+        from gitreg.registry import plans
+
         name = ModelName.parse(model)
         return self._write(lambda at: plans.promote(at, name, source, target, reason=reason), mode)
 
@@ -264,10 +278,12 @@ class Changing(Answering):
         self, model: str, environment: str, mode: Mode = _PUSH, *, to: str | None = None, reason: str | None = None
     ) -> Written:
         """Point an environment back at its last state, at a version, or at a deployment's number."""
+        from gitreg.registry import plans
+
         name = ModelName.parse(model)
 
         def planner(at: Snapshot) -> Plan:
-            where = plans.known_environment(at, environment)
+            where = reads.known_environment(at, environment)
             records = reads.records(at, where, name)
             return plans.rollback(at, name, environment, records, to=to, reason=reason)
 
@@ -275,6 +291,8 @@ class Changing(Answering):
 
     def undeploy(self, model: str, environment: str, mode: Mode = _PUSH, *, reason: str | None = None) -> Written:
         """Take a model out of an environment."""
+        from gitreg.registry import plans
+
         name = ModelName.parse(model)
         return self._write(lambda at: plans.undeploy(at, name, environment, reason=reason), mode)
 
@@ -282,6 +300,8 @@ class Changing(Answering):
         self, selector: str, environment: str, mode: Mode = _PUSH, *, reject: bool = False, comment: str | None = None
     ) -> Written:
         """Record one's own verdict on a version for an environment."""
+        from gitreg.registry import plans
+
         chosen, user = Selector.parse(selector), self.target.require_user(mode.user)
         return self._write(
             lambda at: plans.approve(at, chosen, environment, user, reject=reject, comment=comment), mode
@@ -298,6 +318,8 @@ class Changing(Answering):
         detail: str | None = None,
     ) -> Written:
         """Record what really runs somewhere."""
+        from gitreg.registry import plans
+
         chosen = Selector.parse(selector)
         return self._write(
             lambda at: plans.report(at, chosen, environment, state=state, endpoint=endpoint, detail=detail), mode

@@ -19,6 +19,7 @@ from gitreg.manifest import Lifecycle, Manifest, Tombstone, parse_version
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, UserName, Version, did_you_mean
 from gitreg.parsing import without_empty
 from gitreg.records import replace
+from gitreg.registry.reads import known_environment
 from gitreg.registry.register import now
 from gitreg.wire import dump
 from gitreg.writer import Plan
@@ -26,21 +27,11 @@ from gitreg.writer import Plan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gitreg.reader import DeploymentRecord, RegistryFiles, Snapshot
+    from gitreg.reader import DeploymentRecord, Snapshot
 
 
 def _trailers(reason: str | None, action: str | None = None) -> dict[str, str]:
     return {key: value for key, value in (("Reason", reason), ("Action", action)) if value}
-
-
-def known_environment(snapshot: RegistryFiles, name: str) -> EnvironmentName:
-    """Check an environment against the settings; NotFoundError names the nearest."""
-    known = [str(each) for each in snapshot.environments()]
-    if name in known:
-        return EnvironmentName(name)
-    near = did_you_mean(name, known)
-    hint = f"did you mean {near}?" if near else f"registry.yaml has {', '.join(known) or 'none'}"
-    raise NotFoundError(f"there is no environment {name!r}", hint=hint)
 
 
 def _edit_version(snapshot: Snapshot, name: ModelName, version: Version, changed: Manifest) -> dict[str, bytes | None]:

@@ -9,7 +9,7 @@ from gitreg.errors import InvalidError, NotFoundError
 from gitreg.git import history as git_history
 from gitreg.layout import MODELS, deployment_path, model_path, version_path
 from gitreg.manifest import Lifecycle, Manifest, Tombstone
-from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version
+from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version, did_you_mean
 from gitreg.reader import RegistryFiles, Snapshot, VersionFile
 from gitreg.records import dataclass
 from gitreg.registry.results import LineageNode, ModelSummary, StatusRow, VersionDetails, VersionSummary
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 def found(snapshot: RegistryFiles, selector: Selector) -> VersionFile:
     """Read the version that a selector means."""
     return snapshot.version(selector.model, snapshot.resolve(selector))
+
+
+def known_environment(snapshot: RegistryFiles, name: str) -> EnvironmentName:
+    """Check an environment against the settings; NotFoundError names the nearest."""
+    known = [str(each) for each in snapshot.environments()]
+    if name in known:
+        return EnvironmentName(name)
+    near = did_you_mean(name, known)
+    hint = f"did you mean {near}?" if near else f"registry.yaml has {', '.join(known) or 'none'}"
+    raise NotFoundError(f"there is no environment {name!r}", hint=hint)
 
 
 def _deployed(snapshot: RegistryFiles, name: ModelName) -> dict[EnvironmentName, set[Version]]:
@@ -227,8 +237,6 @@ def records(snapshot: Snapshot, environment: EnvironmentName, name: ModelName) -
 
 def history(snapshot: Snapshot, name: ModelName, environment: str | None) -> list[DeploymentRecord]:
     """List the deployments of a model, newest first."""
-    from gitreg.registry.plans import known_environment
-
     snapshot.model(name)
     chosen = [known_environment(snapshot, environment)] if environment else snapshot.environments()
     rows = [record for where in chosen for record in records(snapshot, where, name)]
