@@ -370,3 +370,14 @@ def test_a_list_may_be_as_long_as_a_condition(made: Made, find: Find, field: str
 def test_sizes_have_units(find: Find, made: Made) -> None:
     assert names(find("size > 4KiB")) == expected(made, lambda each: each.data["size"] > 4096)
     assert names(find("size > 4 kB")) == expected(made, lambda each: each.data["size"] > 4000)
+
+
+def test_a_name_that_nothing_has_is_told_where_nothing_is_found(find: Find) -> None:
+    found = find("metrics.aux > 0.5", "not labels.teem = risk", "labels.team is not null")
+    assert found.versions == ()
+    assert found.notes == (
+        "nothing has labels.teem; did you mean labels.team?",
+        "nothing has metrics.aux; did you mean metrics.auc?",
+    )
+    assert find("metrics.auc > 99").notes == ()
+    assert find("metrics.aux is null", limit=1).notes == ()

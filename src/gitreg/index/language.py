@@ -9,7 +9,7 @@ from gitreg.errors import InvalidError, Problem
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lark import Lark, Token, Tree
 
@@ -101,6 +101,17 @@ class Not:
 
 
 Expression = Compare | Call | Several | Not
+
+
+def fields_of(expression: Expression) -> Iterator[str]:
+    """Name the fields that are compared, as they were typed."""
+    if isinstance(expression, Compare):
+        yield expression.field
+    elif isinstance(expression, Not):
+        yield from fields_of(expression.term)
+    elif isinstance(expression, Several):
+        for term in expression.terms:
+            yield from fields_of(term)
 
 
 def parse(text: str) -> Expression:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from gitreg.errors import InvalidError
 from gitreg.index.compile import Compiler, Sql, Surroundings
-from gitreg.index.fields import BELONGS, Field, Kind
-from gitreg.index.language import check, check_together, parse
+from gitreg.index.fields import BELONGS, Field, Kind, field_named
+from gitreg.index.language import check, check_together, fields_of, parse
 from gitreg.index.precedence import precedence
-from gitreg.names import Version
+from gitreg.names import Version, did_you_mean
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _ORDER = re.compile(r"\s*(?P<field>(?:[^\s,`\"]|`[^`]*`|\"[^\"]*\")+)(?:\s+(?P<w
 _FEW = 500
 _SHARE = 8
 _MANY = 4_000  # more than this are not put in order one by one where an index has the order
+_KEYS = 10_000  # names that are looked at for one that is meant
 _MOST = 2**63  # SQLite's integers
 
 
@@ -103,6 +104,20 @@ class Search:
         """Tell how SQLite goes about it."""
         sql = self.sql(connection)
         return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql.text}", sql.values)]
+
+    def unknown(self, connection: Connection) -> list[str]:
+        """Say of each metric, hyperparameter and label in the conditions that nothing has, what may have been meant."""
+        named = dict.fromkeys(name for _, expression in self._compilers for name in fields_of(expression))
+        found = {field for name in named if (field := field_named(name)) and field.key is not None}
+        said = []
+        for table in sorted({field.table for field in found}):
+            known = [key for (key,) in connection.execute(f"SELECT DISTINCT key FROM {table} LIMIT ?", (_KEYS,))]
+            for field in sorted((each for each in found if each.table == table), key=lambda each: str(each.key)):
+                if len(known) < _KEYS and field.key not in known:
+                    near = did_you_mean(str(field.key), known)
+                    meant = f"; did you mean {field.group}.{near}?" if near else ""
+                    said.append(f"nothing has {field.group}.{field.key}{meant}")
+        return said
 
     # Where to begin
 

@@ -81,14 +81,17 @@ def search(snapshot: Snapshot, query: Query, *, now: bool) -> Found:
     """Find a page of the versions that meet every condition; without an order by model, highest version first."""
     _check(query)
 
-    def question(connection: Connection) -> tuple[tuple[VersionSummary, ...], str | None, int]:
-        hits, cursor = _prepared(snapshot, query, connection).run(connection, snapshot.commit)
+    def question(connection: Connection) -> tuple[tuple[VersionSummary, ...], str | None, list[str]]:
+        prepared = _prepared(snapshot, query, connection)
+        hits, cursor = prepared.run(connection, snapshot.commit)
+        said = prepared.unknown(connection) if not hits and query.cursor is None else []
         problems = connection.execute("SELECT count(*) FROM problems").fetchone()[0]
-        return tuple(_Rows(connection).summary(hit) for hit in hits), cursor, problems
+        if problems:
+            said.append(f"{problems} files could not be read and are left out; `gitreg check` shows what is wrong")
+        return tuple(_Rows(connection).summary(hit) for hit in hits), cursor, said
 
-    (versions, cursor, problems), notes = indexing.ask(snapshot, question, now=now)
-    if problems:
-        notes.append(f"{problems} files could not be read and are left out; `gitreg check` shows what is wrong")
+    (versions, cursor, said), notes = indexing.ask(snapshot, question, now=now)
+    notes += said
     return Found(versions=versions, commit=snapshot.commit, next=cursor, notes=tuple(notes))
 
 
