@@ -80,7 +80,8 @@ bench: $(DEV) ## benchmarks: ratios against a floor measured in the same run
 coverage: $(DEV) ## the tests with branch coverage
 	@$(PY) -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
 
-soak: $(DEV) ## the gate against its oracle for long (ARGS="--pushes 100000")
+soak: $(DEV) ## the gate against its oracle for long (ARGS="--pushes 100000"), and git alone against every attack
+	@GITREG_ALL_TWINS=1 $(PY) -m pytest -n $(WORKERS) --quiet tests/attacks -k git_alone
 	@$(PY) -m tests.differential --workers $(WORKERS) $(ARGS)
 
 mutate: $(DEV) ## change the judgement place by place: does a test fail? (ARGS="gate/judge.py")

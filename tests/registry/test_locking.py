@@ -203,7 +203,7 @@ def test_a_lock_that_is_none_is_refused(change: Callable[[dict[str, Any]], objec
 
 @given(st.text(max_size=12) | st.sampled_from(["a b", "a/b", "ü", "\u200b", "\u2028", " a", "a ", "a\x7f", "x" * 1024]))
 def test_a_file_of_a_lock_may_have_the_names_that_a_manifest_may_have(name: str) -> None:
-    schema = json.loads(resource("schemas/manifest.schema.json").read_bytes())
+    schema = json.loads((resource("schemas") / "manifest.schema.json").read_bytes())
     rule = schema["$defs"]["artifact"]["properties"]["path"]
     may = len(name) <= rule["maxLength"] and re.search(rule["pattern"], name) is not None
     data = sample()
