@@ -1,8 +1,7 @@
-"""Write charts whole or not at all, with matplotlib, which the extra `plot` brings."""
+"""Draw charts with matplotlib, which the extra `plot` brings."""
 
 from __future__ import annotations
 
-import os
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -44,21 +43,3 @@ def drawn(figure: Figure, format_: str, title: str) -> bytes:
         about = {"Title": title, "Date": None} if format_ == "svg" else {"Title": title}
         figure.savefig(data, format=format_, dpi=150, metadata=about)
     return data.getvalue()
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    draft = path.with_name(f".{os.urandom(8).hex()}")
-    try:
-        try:
-            with draft.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot write {str(path)!r}: {error.strerror}", hint="check that the folder is there and writable"
-        ) from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from gitreg.charts.files import MISSING, drawn, format_of, new_figure, write
+from gitreg.charts.files import MISSING, drawn, format_of, new_figure
 from gitreg.errors import UnavailableError
+from gitreg.objects.local import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ _CLEARANCE = 2  # columns between two versions' names in the terminal
 def in_terminal(series: Series, width: int, height: int = 12) -> str:
     """Draw each metric in characters, one chart below the other; `width` is in columns."""
     try:
-        import plotille  # type: ignore[import-untyped]
+        import plotille  # type: ignore[import-untyped] # it has no types
     except ImportError as error:
         raise UnavailableError("charts in the terminal need plotille", hint=MISSING) from error
     charts = []
@@ -90,7 +91,7 @@ def write_chart(series: Series, path: Path) -> None:
     step = -(-len(series.versions) // _LABELS)
     axes[-1].set_xticks(places[::step], labels=series.versions[::step], rotation=45, ha="right")
     picture = drawn(figure, "svg" if format_ == "html" else format_, title)
-    write(path, "".join(_page(series, title, picture.decode())).encode() if format_ == "html" else picture)
+    write_whole(path, "".join(_page(series, title, picture.decode())).encode() if format_ == "html" else picture)
 
 
 def _page(series: Series, title: str, picture: str) -> Iterator[str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from typing import TYPE_CHECKING
 
 from gitreg.objects.faults import writing
-from gitreg.objects.local import make_folder, sync_folder
+from gitreg.objects.local import make_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,16 +33,7 @@ def write(git_dir: Path, versions: Collection[str]) -> None:
     if versions == read(git_dir):
         return
     path = git_dir / "gitreg" / _NAME
-    draft = path.with_name(f".{_NAME}.{secrets.token_hex(4)}")
     data = json.dumps({"format": FORMAT, "versions": sorted(versions)}, indent=1).encode() + b"\n"
     with writing(path.parent):
         make_folder(path.parent)
-        try:
-            with draft.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-        sync_folder(path.parent)
+    write_whole(path, data)

@@ -274,6 +274,21 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Give a file its bytes, so that nobody ever sees a part of them; UnavailableError where that is not possible."""
+    draft = path.with_name(f".gitreg-{os.urandom(8).hex()}")
+    with writing(path.parent):
+        try:
+            with draft.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Write the names in a folder to the disk."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

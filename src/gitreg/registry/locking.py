@@ -128,6 +128,7 @@ def lock_models(snapshot: Snapshot, named: str, selectors: Sequence[str], path: 
     `named` is the registry's path or URL.
     """
     from gitreg.objects.faults import reading
+    from gitreg.objects.local import write_whole
     from gitreg.objects.locks import locked_folder
 
     wanted = {str(Selector.parse(text).model): text for text in selectors}
@@ -147,7 +148,7 @@ def lock_models(snapshot: Snapshot, named: str, selectors: Sequence[str], path: 
             )
         if not how.check and (changed or lock != old):
             _check_apart(models.values())
-            _write(path, Lock.parse(lock.to_bytes()).to_bytes())
+            write_whole(path, Lock.parse(lock.to_bytes()).to_bytes())
     return Locked(file=path, models=tuple(models[name] for name in sorted(models, key=str)), changed=changed)
 
 
@@ -328,21 +329,6 @@ def _resolve(snapshot: Snapshot, text: str) -> LockedModel:
 
 def _was(before: LockedModel | None) -> str:
     return f", was {before.version}" if before else ", and not in it"
-
-
-def _write(path: Path, data: bytes) -> None:
-    from gitreg.objects.faults import writing
-
-    temporary = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
-    with writing(path.parent):
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _data(model: LockedModel) -> dict[str, object]:
