@@ -86,7 +86,11 @@ def test_json_is_read_as_what_it_says(value: dict[str, object], indent: int | No
     assert repr(read_yaml(text.encode())) == repr(value)
 
 
-@given(st.dictionaries(st.sampled_from("abcdefgh"), st.text(SPECIAL, min_size=1, max_size=10), min_size=1, max_size=4))
+# The other parser takes a no-break space around a plain word for white space, which YAML 1.2 does not.
+PLAIN = st.text(SPECIAL.filter(lambda character: character != "\xa0"), min_size=1, max_size=10)
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), PLAIN, min_size=1, max_size=4))
 def test_plain_words_mean_the_same_to_an_independent_parser(fields: dict[str, str]) -> None:
     """Words that stand without quotes, as a person writes them: most are refused, or what they look like."""
     agree("".join(f"{name}: {word}\n" for name, word in fields.items()).encode())
