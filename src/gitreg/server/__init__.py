@@ -1,0 +1,1 @@
+"""Serve a registry over HTTP: REST, git, and pages."""
