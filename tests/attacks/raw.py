@@ -126,10 +126,16 @@ def _head(kind: int, size: int) -> bytes:
 
 
 def zeros(size: int) -> bytes:
-    """Compress a file of zeros without holding it."""
-    squeeze, piece = zlib.compressobj(9), b"\0" * (1 << 20)
-    parts = [squeeze.compress(piece) for _ in range(size >> 20)]
-    return b"".join([*parts, squeeze.compress(b"\0" * (size & ((1 << 20) - 1))), squeeze.flush()])
+    """Compress a file of zeros without holding or reading it: one block again and again (RFC 1950, RFC 1951)."""
+    whole, rest = divmod(size, 1 << 20)
+    block = _deflated(1 << 20, zlib.Z_FULL_FLUSH)
+    checksum = (size % 65521) << 16 | 1  # Adler-32 of zeros
+    return b"\x78\xda" + block * whole + _deflated(rest, zlib.Z_FINISH) + checksum.to_bytes(4, "big")
+
+
+def _deflated(size: int, end: int) -> bytes:
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return squeeze.compress(bytes(size)) + squeeze.flush(end)
 
 
 def packed(kind: str, size: int, squeezed: bytes) -> bytes:

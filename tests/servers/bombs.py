@@ -24,18 +24,20 @@ def _copy(size: int) -> bytes:
     return bytes([0x80 | 0x70, size & 0xFF, size >> 8 & 0xFF, size >> 16 & 0xFF])
 
 
-def repeat(base: bytes, times: int, *, kind: str = "blob", end: bytes = b"") -> tuple[str, bytes]:
-    """Make an entry that repeats a base of less than 16 MiB, and the name of what it makes."""
+def repeat(base: bytes, times: int, *, kind: str = "blob", end: bytes = b"") -> bytes:
+    """Make an entry that repeats a base of less than 16 MiB."""
     assert 0x10000 <= len(base) <= _LONGEST_COPY
-    size = len(base) * times + len(end)
-    script = _number(len(base)) + _number(size) + _copy(len(base)) * times
+    script = _number(len(base)) + _number(len(base) * times + len(end)) + _copy(len(base)) * times
     script += bytes([len(end)]) + end if end else b""
-    digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), size), usedforsecurity=False)
+    return raw._head(_REF_DELTA, len(script)) + bytes.fromhex(raw.oid_of(kind, base)) + zlib.compress(script)
+
+
+def name_of(base: bytes, times: int, *, kind: str = "blob") -> str:
+    """Name what an entry that repeats a base makes."""
+    digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(base) * times), usedforsecurity=False)
     for _ in range(times):
         digest.update(base)
-    digest.update(end)
-    entry = raw._head(_REF_DELTA, len(script)) + bytes.fromhex(raw.oid_of(kind, base)) + zlib.compress(script)
-    return digest.hexdigest(), entry
+    return digest.hexdigest()
 
 
 def zeros(size: int) -> tuple[str, bytes]:
@@ -55,19 +57,18 @@ def push(tip: str, kind: str) -> raw.Push:
     elif kind == "a delta of 2 GiB":
         base = bytes(_LONGEST_COPY)
         objects.blob(base)
-        oid, entry = repeat(base, 128)
-        entries.append(entry)
+        oid = name_of(base, 128)
+        entries.append(repeat(base, 128))
     elif kind == "400 deltas of 60 MiB":
         base = bytes(1 << 20)
         oid = objects.blob(base)
-        entries += [repeat(base, 60, end=number.to_bytes(2, "big"))[1] for number in range(400)]
+        entries += [repeat(base, 60, end=number.to_bytes(2, "big")) for number in range(400)]
     else:
         base = b"".join(b"100644 f%06d\0" % number + b"\1" * 20 for number in range(10_000))
         objects.add("tree", base)
-        tree, entry = repeat(base, 1500, kind="tree")
         assert kind == "a tree of 500 MB"
-        commit = objects.add("commit", raw.commit_body(tree, [tip]))
-        return raw.Push([(tip, commit, "refs/heads/main")], objects, [entry])
+        commit = objects.add("commit", raw.commit_body(name_of(base, 1500, kind="tree"), [tip]))
+        return raw.Push([(tip, commit, "refs/heads/main")], objects, [repeat(base, 1500, kind="tree")])
     tree = objects.tree([("100644", "README.md", oid)])
     commit = objects.add("commit", raw.commit_body(tree, [tip]))
     return raw.Push([(tip, commit, "refs/heads/main")], objects, entries)
