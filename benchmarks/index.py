@@ -7,14 +7,13 @@ import multiprocessing
 import os
 import resource
 import subprocess
-import sys
 import time
 from itertools import count
 from typing import TYPE_CHECKING
 
 from benchmarks.generate import Blobs, git, manifest_text
 from benchmarks.measure import Row, interleaved
-from benchmarks.peers import PYTHON, has
+from benchmarks.mlflow_store import VERSIONS, mlflow_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +30,6 @@ BUILD = 1.5  # times the parser's own time, divided by the cores
 UPDATE = 0.1
 SEARCH = 0.015
 MEMORY = 1e9
-PEER_VERSIONS = 10_000
 SEARCHES = {
     "two conditions": (["metrics.auc > 0.85", "labels.team = {team}"], None),
     "two conditions, ordered": (["metrics.auc > 0.85", "labels.team = {team}"], "metrics.auc desc"),
@@ -173,48 +171,7 @@ def _known(registry: Registry, name: str) -> dict[str, str]:
 
 def _mlflow(setting: Setting) -> Iterator[Row]:
     """Time MLflow's first page of two conditions over its own SQLite, in turns with nothing: it is another process."""
-    python = os.environ.get(PYTHON, sys.executable)
-    if not has(python, "mlflow.store.model_registry.sqlalchemy_store"):
-        return
-    file = setting.folder / f"mlflow-{PEER_VERSIONS}.sqlite"
-    command = [python, "-c", _MLFLOW, str(file), str(PEER_VERSIONS), str(PAGE), str(setting.repeats)]
-    done = subprocess.run(command, env=setting.environment, capture_output=True, text=True, check=True)
-    what = f"MLflow's search for two conditions, {PEER_VERSIONS:,} versions"
-    yield Row(what=what, floor=AIM, takes=float(done.stdout.split()[-1]), floor_takes=SEARCH)
-
-
-# Written past MLflow's own interface, which takes a hundredth of a second a version.
-_MLFLOW = """
-import logging, sqlite3, statistics, sys, time, os
-logging.disable(logging.CRITICAL)
-file, versions, page, repeats = sys.argv[1], *map(int, sys.argv[2:])
-from mlflow.tracking import MlflowClient
-made = not os.path.exists(file)
-client = MlflowClient(f"sqlite:///{file}")
-if made:
-    for number in range(100):
-        client.create_registered_model(f"model-{number:04}")
-    client.create_model_version("model-0000", "s3://bucket/model")
-    with sqlite3.connect(file) as connection:
-        names = [row[1] for row in connection.execute("PRAGMA table_info(model_versions)")]
-        first = dict(zip(names, connection.execute("SELECT * FROM model_versions").fetchone()))
-        marks = ", ".join("?" * len(names))
-        rows = [
-            tuple({**first, "name": f"model-{number % 100:04}", "version": 1 + number // 100}.values())
-            for number in range(1, versions)
-        ]
-        connection.executemany(f"INSERT OR IGNORE INTO model_versions VALUES ({marks})", rows)
-        tags = [
-            (f"model-{number % 100:04}", 1 + number // 100, key, value)
-            for number in range(versions)
-            for key, value in (("team", f"team-{number % 10}"), ("tier", str(number % 6)))
-        ]
-        connection.executemany("INSERT INTO model_version_tags (name, version, key, value) VALUES (?, ?, ?, ?)", tags)
-taken = []
-for _ in range(repeats + 1):
-    began = time.perf_counter()
-    found = client.search_model_versions("tags.team = 'team-3' and tags.tier = '1'", max_results=page)
-    taken.append(time.perf_counter() - began)
-    assert len(found) == page, len(found)
-print(statistics.median(taken[1:]))
-"""
+    taken = mlflow_seconds(setting, "search", PAGE)
+    if taken is not None:
+        what = f"MLflow's search for two conditions, {VERSIONS:,} versions"
+        yield Row(what=what, floor=AIM, takes=taken, floor_takes=SEARCH)

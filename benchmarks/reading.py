@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -12,23 +13,52 @@ import yaml
 
 from benchmarks.generate import git
 from benchmarks.measure import Row, interleaved, process
+from benchmarks.mlflow_store import VERSIONS, mlflow_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from benchmarks.setting import Setting
+    from gitreg.registry import Registry
 
 SAMPLE = 200
+AIM = "the aim"
+GET = 0.0005
+AGAIN = 20
 
 
 def run(setting: Setting) -> Iterator[Row]:
-    """Time reading against git alone, and validating against parsing."""
+    """Time one answer of a registry that stays open, reading against git alone, and validating against parsing."""
+    yield from _warm(setting)
     repository = setting.registry(setting.large)
     oids = _manifests(repository)
     yield from _all(repository, oids)
     yield from _each(repository, oids[:: max(1, len(oids) // SAMPLE)][:SAMPLE], setting.repeats)
     yield from _ready(setting)
+
+
+def _warm(setting: Setting) -> Iterator[Row]:
+    """Ask registries that stay open what runs in prod, again and again."""
+    from gitreg.registry import open_registry
+
+    def case(registry: Registry, selector: str) -> Callable[[], None]:
+        def get() -> None:
+            registry.get_model(selector)
+
+        return get
+
+    with contextlib.ExitStack() as stack:
+        registries = {size: stack.enter_context(open_registry(setting.registry(size))) for size in setting.sizes}
+        cases = {str(size): case(each, f"{setting.model(size)}@prod") for size, each in registries.items()}
+        taken = interleaved(cases, AGAIN * setting.repeats)
+    for size in setting.sizes:
+        what = f"registry.get_model(M@prod), {size:,} versions"
+        yield Row(what=what, floor=AIM, takes=taken[str(size)], floor_takes=GET, target=1)
+    peer = mlflow_seconds(setting, "get")
+    if peer is not None:
+        what = f"MLflow's get_model_version_by_alias, {VERSIONS:,} versions"
+        yield Row(what=what, floor="the line above", takes=peer, floor_takes=taken[str(setting.large)])
 
 
 def _manifests(repository: Path) -> list[str]:

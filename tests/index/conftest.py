@@ -70,6 +70,10 @@ def manifest(model: str, version: str, chance: random.Random) -> tuple[str, dict
         "metrics": {key: chance.randrange(100) / 100 for key in ("auc", "f1.macro") if chance.random() < 0.8},
         "labels": {"team": chance.choice(TEAMS)} if chance.random() < 0.8 else {},
         "epochs": chance.choice([1, 20, "many", True, None]),
+        "evaluations": [
+            (chance.choice(["holdout", "imdb"]), chance.choice(["test", None]), chance.randrange(100) / 100)
+            for _ in range(chance.randrange(3))
+        ],
     }
     lines = ["api_version: gitreg/v1", "kind: ModelVersion", f"model: {model}", f"version: {version}"]
     lines += [f"created: {data['created']}", "author: {name: Alice Doe, email: alice@example.org}"]
@@ -83,6 +87,12 @@ def manifest(model: str, version: str, chance: random.Random) -> tuple[str, dict
         lines.append("metrics: {" + ", ".join(f"{key}: {value}" for key, value in data["metrics"].items()) + "}")
     if data["labels"]:
         lines.append(f"labels: {{team: {_quoted(data['labels']['team'])}}}")
+    if data["evaluations"]:
+        lines.append("evaluations:")
+    for name, split, auc in data["evaluations"]:
+        lines.append(
+            f"  - {{dataset: {{name: {name}}}, {f'split: {split}, ' if split else ''}metrics: {{auc: {auc}}}}}"
+        )
     lines.append(f"lifecycle: {data['lifecycle']}")
     return "\n".join(lines) + "\n", data
 

@@ -10,18 +10,19 @@ import pytest
 
 from gitreg.errors import UnavailableError
 from gitreg.git import Repository
+from gitreg.git.process import Runner
 from gitreg.index import file as index_file
 from gitreg.index import workers
 from gitreg.index.file import DamagedError, IndexFile
 from gitreg.index.precedence import precedence
-from gitreg.index.rows import rows_of
+from gitreg.index.rows import LISTS, rows_of
 from gitreg.names import Version
 from gitreg.reader import Snapshot, indexing
 from gitreg.registry.search import build, state
-from tests.index.conftest import MODELS, SETTINGS, START, VERSIONS, Made, Writer, finder, names
+from tests.index.conftest import MODELS, SETTINGS, START, VERSIONS, Made, Writer, finder, names, pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 WHOLE = len(MODELS) * len(VERSIONS)
@@ -198,13 +199,14 @@ def test_a_reader_sees_what_was_there_while_another_process_writes(copy: Path, m
         assert reader.execute("SELECT count(*) FROM versions").fetchone() == (WHOLE,)
 
 
-def test_one_more_commit_reads_what_it_changed_and_a_revert_nothing(writer: Writer, made: Made) -> None:
+def test_one_more_commit_reads_what_it_changed_and_drops_what_that_said_before(writer: Writer) -> None:
     manifest = "models/risk/fraud/{}.yaml"
     text = (
         "api_version: gitreg/v1\nkind: ModelVersion\nmodel: risk/fraud\nversion: 1.0.0\ncreated: 2026-01-01T00:00:00Z\n"
-        "author: {name: A, email: a@example.org}\nartifacts: []\nmetrics: {auc: 0.5}\n"
+        "author: {name: A, email: a@example.org}\nartifacts: []\nmetrics: {auc: 0.5}\ndescription: Told at 0.5\n"
+        "evaluations: [{dataset: {name: holdout}, metrics: {auc: 0.5}}]\n"
     )
-    read = []
+    read, rows = [], []
     changes: list[dict[str, str | None]] = [
         {"registry.yaml": SETTINGS, manifest.format("1.0.0"): text},
         {manifest.format("1.0.0"): text.replace("0.5", "0.6")},
@@ -219,7 +221,55 @@ def test_one_more_commit_reads_what_it_changed_and_a_revert_nothing(writer: Writ
             read.append(indexing.update(Snapshot(repository, writer.tip())))
         there = [] if change.get(manifest.format("1.0.0"), "") is None else ["risk/fraud@1.0.0"]
         assert names(finder(writer.folder)("metrics.auc > 0")) == there
-    assert read == [1, 1, 0, 0, 0, 0]
+        assert names(finder(writer.folder)("text('told')")) == there
+        with IndexFile(_path(writer.folder)).reading() as connection:
+            counts = [f"(SELECT count(*) FROM {table})" for table in ("manifests", *LISTS)]  # noqa: S608 - our own names
+            rows.append(sum(connection.execute(f"SELECT {', '.join(counts)}").fetchone()))
+    assert read == [1, 1, 0, 1, 0, 1]
+    assert rows == [4, 4, 4, 4, 0, 4]
+
+
+@pytest.mark.parametrize("later", [1, -300_000_000], ids=["in order", "dated before all others"])
+def test_a_few_more_commits_are_followed_without_another_process(
+    copy: Path, made: Made, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    # git would walk all history for a commit that is dated before what it follows.
+    writer = object.__new__(Writer)
+    writer.folder = copy
+    for version in ("1.0.0", "2.0.0"):
+        text = pointer("staging", "risk/churn", version)
+        writer.commit(START + 10 * 86_400 + later, {"deployments/staging/risk/churn.yaml": text})
+    writer.commit(START + 10 * 86_400 + later, {"deployments/prod/risk/fraud.yaml": None, "README.md": "x"})
+    started: list[str] = []
+    start = Runner.start
+    with Repository.open(copy) as repository:
+        snapshot = Snapshot(repository, writer.tip())
+        repository.objects.start()
+
+        def noted(self: Runner, args: Sequence[str], **how: Any) -> Any:  # noqa: ANN401 - as the method it stands for
+            started.append(args[0])
+            return start(self, args, **how)
+
+        monkeypatch.setattr(Runner, "start", noted)
+        indexing.update(snapshot)
+    assert started == []
+    monkeypatch.undo()
+    find = finder(copy)
+    assert names(find("deployed('staging')")) == ["risk/churn@2.0.0"]
+    assert "risk/fraud@2.0.0" not in names(find("deployed('prod')"))
+
+
+def test_a_card_is_found_wherever_it_stands_among_many_files(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "_AT_ONCE", 1)
+    monkeypatch.setattr(indexing, "_TOGETHER", 1)
+    model = "api_version: gitreg/v1\nkind: Model\nmodel: risk/fraud\n"
+    files: dict[str, str | None] = {"registry.yaml": SETTINGS, "models/risk/fraud/model.yaml": model}
+    files["models/risk/fraud/README.md"] = "Finds stolen cards.\n"
+    files["models/risk/fraud/1.0.0.yaml"] = (
+        "kind: ModelVersion\ncreated: 2026-01-01T00:00:00Z\nauthor: {name: A, email: a@example.org}\n"
+    )
+    writer.commit(START, files)
+    assert names(finder(writer.folder)("text('stolen')")) == ["risk/fraud@1.0.0"]
 
 
 def test_a_main_that_was_rewound_is_followed(copy: Path, made: Made) -> None:
@@ -280,7 +330,7 @@ def test_reading_that_is_broken_off_leaves_no_process(monkeypatch: pytest.Monkey
     monkeypatch.setattr(workers._Worker, "close", noted)
     answers = workers.read_all((("card", b"x") for _ in range(5_000)), workers.FEW, processes=2)
     next(answers)
-    answers.close()  # type: ignore[attr-defined] # it is a generator
+    answers.close()
     assert len(closed) == 2
     assert None not in closed
 

@@ -50,7 +50,11 @@ def plain(chance: random.Random) -> Case:
     year = chance.randrange(2023, 2026)
     rank = chance.randrange(len(VERSIONS))
     size = chance.randrange(10_000)
+    auc = chance.randrange(100) / 100
     cases: list[Case] = [
+        (f"evaluations.metrics.auc > {auc}", lambda each: any(found > auc for *_, found in each.data["evaluations"])),
+        ("evaluations.dataset = holdout", lambda each: any(each[0] == "holdout" for each in each.data["evaluations"])),
+        ("evaluations.split is null", lambda each: not any(each[1] for each in each.data["evaluations"])),
         (f"created >= {year}", lambda each: int(each.data["created"][:4]) >= year),
         (f"version > {VERSIONS[rank]}", lambda each: each.rank > rank),
         (f"size < {size}", lambda each: each.data["size"] < size),
@@ -312,6 +316,12 @@ def test_of_a_long_condition_the_part_around_the_place_is_shown(find: Find) -> N
 def test_an_order_that_is_none_is_told_of(find: Find, order: str) -> None:
     with pytest.raises(InvalidError):
         find("size > 0", order_by=order)
+
+
+def test_an_order_by_what_nothing_has_is_told_of(find: Find) -> None:
+    found = find("size > 0", order_by="metrics.acu desc, labels.team", limit=1)
+    assert (len(found), found.notes) == (1, ("nothing has metrics.acu; did you mean metrics.auc?",))
+    assert find("size > 0", order_by="metrics.auc desc", limit=1).notes == ()
 
 
 def test_a_search_is_bounded(find: Find) -> None:

@@ -36,7 +36,9 @@ def graph_of(root: LineageNode) -> Graph:
             graph.nodes[node.name] = note
         for parent in node.parents:
             graph.edges[parent.name, node.name] = parent.relation or ""
-        waiting += node.parents
+        for child in node.children:
+            graph.edges[node.name, child.name] = child.relation or ""
+        waiting += (*node.parents, *node.children)
     return Graph({name: "" if "shown above" in note else note for name, note in graph.nodes.items()}, graph.edges)
 
 
@@ -82,7 +84,7 @@ def _entities(text: str) -> str:
 def as_svg(root: LineageNode) -> str:
     """Draw the graph, what came first on the left; UnavailableError where matplotlib is not installed."""
     graph = graph_of(root)
-    routes, columns = _laid_out(graph)
+    routes, columns = laid_out(graph)
     rows = max(map(len, columns))
     figure = new_figure(_WIDTH * len(columns), _STEP * rows)
     axes = figure.add_subplot()
@@ -126,7 +128,7 @@ class Stop(NamedTuple):
     parent: str | None = None
 
 
-def _laid_out(graph: Graph) -> tuple[list[list[Stop]], list[list[Stop]]]:
+def laid_out(graph: Graph) -> tuple[list[list[Stop]], list[list[Stop]]]:
     """Give each edge the stops it runs through, and each column its stops, top to bottom.
 
     Layered as by Sugiyama, Tagawa and Toda (1981): a version stands left of all that came from it, an edge that skips

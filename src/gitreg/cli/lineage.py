@@ -29,17 +29,19 @@ if TYPE_CHECKING:
     show_default=True,
     help="As a tree, or as a graph for Graphviz, for Markdown, or to look at.",
 )
+@click.option("--down", is_flag=True, help="What came from it, in place of what it came from.")
 @at_option
-def lineage(session: Session, selector: str, depth: int, format_: str, at: str | None) -> None:
+def lineage(session: Session, selector: str, depth: int, format_: str, at: str | None, *, down: bool) -> None:
     r"""Show what a version came from.
 
     Its parents, their parents and so on, each with its relation to what stands above it.
 
     \b
+      gitreg lineage risk/base-encoder@2.0.0 --down
       gitreg lineage risk/fraud-detector@prod --format svg > lineage.svg    # needs the extra `plot`
     """
     with session.registry() as registry:
-        node = registry.lineage(selector, depth=depth, at=at)
+        node = registry.lineage(selector, depth=depth, down=down, at=at)
     session.answer(node, _render if format_ == "tree" else lambda screen, node: screen.block(_graph(node, format_)))
 
 
@@ -60,4 +62,4 @@ def _branch(node: LineageNode) -> Branch:
 
     notes = [note for note in (node.relation, node.state) if note]
     label = f"{node.name} ({', '.join(notes)})" if notes else node.name
-    return Branch(label, tuple(map(_branch, node.parents)))
+    return Branch(label, tuple(map(_branch, (*node.parents, *node.children))))

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from gitreg.git.repository import Repository
+    from gitreg.git.values import Commit
+
+_FEW = 16
 
 
 def first_parents(
@@ -106,13 +109,32 @@ def commit_at(repository: Repository, tip: Oid, time: int) -> Oid | None:
 
 def is_on_first_parent_chain(repository: Repository, old: Oid, new: Oid) -> bool:
     """Whether `new` is `old` or follows it along first parents; costs what lies between them."""
-    if _oid(old) == _oid(new):
+    if _oid(old) == _oid(new) or short_chain(repository, old, new):
         return True
     oldest = None
     for oid in first_parents(repository, new, old):
         oldest = oid
     parents = repository.objects.commit(oldest).parents if oldest else ()
     return bool(parents) and parents[0] == old
+
+
+def short_chain(repository: Repository, old: Oid, new: Oid) -> list[Commit]:
+    """Give the few commits that follow `old` along first parents up to `new`, newest first; empty where they are many.
+
+    No process is started, and no date of a commit is trusted: git walks all history where one is too early.
+    """
+    if repository.is_shallow:  # a commit may name parents that are not there
+        return []
+    found: list[Commit] = []
+    oid = new
+    while oid != old:
+        if len(found) == _FEW:
+            return []
+        found.append(repository.objects.commit(oid))
+        if not found[-1].parents:
+            return []
+        oid = found[-1].parents[0]
+    return found
 
 
 def count_commits(repository: Repository, tip: Oid, since: Oid | None = None, *, limit: int | None = None) -> int:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from gitreg.errors import IntegrityError, InvalidError, NotFoundError, UnavailableError
+from gitreg.errors import IntegrityError, InvalidError, NotFoundError
+from gitreg.git.catfile import SMALL, CatFile
 from gitreg.git.kept import MOST_BYTES, Bounded, Folders
-from gitreg.git.process import Answers, CutOffError, Drain, git_version, stop, useful_line
 from gitreg.git.trees import FOLDER_MODES, TreeEntry, lenient_entry_of, parse_tree
 from gitreg.git.values import Object, ObjectInfo, is_oid, parse_commit, parse_tag
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from gitreg.git.process import Runner
@@ -28,14 +25,8 @@ _CHUNK = 512
 _PORTION = 8 * 1024 * 1024
 _MOST_INFOS = 20_000
 # What is read before it is asked for: small files, a mebibyte of them at once; folders of a usual size.
-_SMALL = 16 * 1024
 _AHEAD = 1024 * 1024
 _USUAL_TREE = 512 * 1024
-# Of a clone whose server has to be asked for what it lacks.
-PARTIAL = "this clone is partial, and its server did not give what it lacks"
-WHOLE = "try again when the server can be reached, or make a whole clone: gitreg clone"
-# Seconds without a byte from git: a partial clone may be fetching an object.
-_PATIENCE = 60.0
 
 
 class Objects:
@@ -45,32 +36,12 @@ class Objects:
     the ref that one names, where git's own guessing might find another.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_answers",
-        "_bring",
-        "_drain",
-        "_end",
-        "_expected",
-        "_folders",
-        "_infos",
-        "_kept",
-        "_lock",
-        "_places",
-        "_process",
-        "_runner",
-        "oid_bytes",
-    )
+    __slots__ = ("_bring", "_expected", "_folders", "_git", "_infos", "_kept", "_places", "oid_bytes")
 
     def __init__(self, runner: Runner, oid_bytes: int, bring: Callable[[Sequence[Oid]], None] | None = None) -> None:
         self.oid_bytes = oid_bytes
-        self._runner = runner
+        self._git = CatFile(runner)
         self._bring = bring
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._drain: Drain | None = None
-        self._answers: Answers | None = None
-        self._end: Callable[[], object] | None = None
         # What was read stays true: an expression begins with an object id.
         self._infos: Bounded[ObjectInfo] = Bounded(_MOST_INFOS, lambda _: 1)
         self._kept: Bounded[Object] = Bounded(MOST_BYTES, lambda found: len(found.data))
@@ -80,13 +51,10 @@ class Objects:
 
     def close(self) -> None:
         """End the process; the next question starts another."""
-        end, self._end = self._end, None
-        self._process = self._drain = None
+        self._git.close()
         self._infos.clear()
         self._kept.clear()
         self._folders.clear()
-        if end:
-            end()
 
     # Questions about one object
 
@@ -95,14 +63,13 @@ class Objects:
         found = self._infos.get(expression)
         if found is None:
             _check_expression(expression)
-            found = self._ask([expression])[0]
+            found = self._git.infos([expression])[0]
             self._remember([expression], [found])
         return found
 
     def start(self) -> None:
         """Start the process ahead of the first question, so that nobody waits for it then."""
-        with self._lock:
-            self.started()
+        self._git.start()
 
     def prefetch(self, expressions: Iterable[str]) -> None:
         """Read what will be asked for next in two round trips: ids, types, sizes, and what is of a usual size."""
@@ -127,12 +94,12 @@ class Objects:
     def _with_next(self, info: ObjectInfo) -> list[ObjectInfo]:
         """Give an object that is needed, and those expected after it."""
         place = self._places.get(info.oid)
-        if place is None or info.size > _SMALL:
+        if place is None or info.size > SMALL:
             return [info]
         found, total = [info], info.size
         for oid in self._expected[place + 1 : place + _CHUNK]:
             later = self._infos.get(oid)
-            if later is None or later.size > _SMALL or oid in self._kept:
+            if later is None or later.size > SMALL or oid in self._kept:
                 continue
             total += later.size
             if total > _AHEAD:
@@ -160,7 +127,7 @@ class Objects:
         for start in range(0, len(missing), _CHUNK):
             part = missing[start : start + _CHUNK]
             asked = [expressions[place] for place in part]
-            answers = self._ask(asked)
+            answers = self._git.infos(asked)
             self._remember(asked, answers)
             for place, info in zip(part, answers, strict=True):
                 found[place] = info
@@ -183,20 +150,24 @@ class Objects:
         A symbolic link reads as its target's name; `entry` tells the mode. A file whose object is missing raises
         IntegrityError: it is not the same as no file.
         """
-        if not _is_plain(path):
-            return None
-        at = self._place(rev, path)
-        if at is None:
-            return None
-        info = self.info(at)
-        if info is None:
-            self._check_absent(rev, path)
-            return None
-        if info.type != "blob":
+        info = self.at(rev, path)
+        if info is None or info.type != "blob":
             return None
         if info.size > limit:
             raise InvalidError(f"{path!r} has {info.size} bytes; at most {limit} are read")
         return self._one(info).data
+
+    def at(self, rev: Oid, path: str) -> ObjectInfo | None:
+        """Tell what a path of a commit or a tree names, without reading it; None where it names nothing."""
+        if not _is_plain(path):
+            return None
+        place = self._place(rev, path)
+        if place is None:
+            return None
+        info = self.info(place)
+        if info is None:
+            self._check_absent(rev, path)
+        return info
 
     def _place(self, rev: Oid, path: str) -> str | None:
         """Find a path in the folders that were read: give its object id; None where it is not there.
@@ -240,15 +211,14 @@ class Objects:
 
     def entries(self, rev: Oid, folder: str = "") -> list[TreeEntry]:
         """List what lies directly in a folder of a commit or a tree, in git's order; empty where it is no folder."""
-        if folder and not _is_plain(folder):
-            return []
-        info = self.info(f"{rev}:{folder}" if folder else f"{rev}^{{tree}}")
+        info = self.at(rev, folder) if folder else self._top(rev)
+        return parse_tree(self._tree(info, folder), self.oid_bytes, folder) if info and info.type == "tree" else []
+
+    def _top(self, rev: Oid) -> ObjectInfo:
+        info = self.info(f"{rev}^{{tree}}")
         if info is None:
-            self._check_absent(rev, folder)
-            return []
-        if info.type != "tree":
-            return []
-        return parse_tree(self._tree(info, folder), self.oid_bytes, folder)
+            raise IntegrityError(f"the object of the top tree at {rev} is missing or unreadable")
+        return info
 
     def tree(self, rev: Oid, *, limit: int = MAX_TREE) -> bytes:
         """Read the tree object of a commit or a tree as it is stored."""
@@ -278,18 +248,13 @@ class Objects:
         wanted = list(oids)
         self.bring(wanted)
         for start in range(0, len(wanted), _CHUNK):
-            infos = []
-            for oid, info in zip(chunk := wanted[start : start + _CHUNK], self.infos(chunk), strict=True):
-                if info is None:
-                    raise NotFoundError(f"there is no object {oid}")
-                if info.size > limit:
-                    raise InvalidError(f"{oid} has {info.size} bytes; at most {limit} are read")
-                infos.append(info)
-            for part in _portions(infos):
-                for found in self._contents(part):
-                    yield found.oid, found.data
+            part = wanted[start : start + _CHUNK]
+            for oid in part:
+                _check_oid(oid)
+            for oid, data in zip(part, self._git.small(part, limit), strict=True):
+                yield oid, self.read(oid, limit=limit).data if data is None else data
 
-    # The process
+    # What stands behind them
 
     def _known(self, expression: str) -> ObjectInfo:
         info = self.info(expression)
@@ -316,105 +281,15 @@ class Objects:
 
     def _check_absent(self, rev: Oid, path: str) -> None:
         """Tell a path that is not there from one whose object is missing; git's answer is the same for both."""
-        if self.entry(rev, path) if path else True:
-            raise IntegrityError(f"the object of {path or 'the top tree'!r} at {rev} is missing or unreadable")
-
-    def _ask(self, expressions: Sequence[str]) -> list[ObjectInfo | None]:
-        with self._lock, _Exchange(self) as stream:
-            self._send(f"info {expression}\n" for expression in expressions)
-            return [_read_header(stream, expression) for expression in expressions]
+        if self.entry(rev, path):
+            raise IntegrityError(f"the object of {path!r} at {rev} is missing or unreadable")
 
     def _contents(self, infos: Sequence[ObjectInfo]) -> list[Object]:
-        found = []
-        with self._lock, _Exchange(self) as stream:
-            self._send(f"contents {info.oid}\n" for info in infos)
-            for info in infos:
-                if _read_header(stream, info.oid) != info:
-                    raise IntegrityError(f"the object {info.oid} changed while it was read")
-                found.append(Object(info.oid, info.type, _read_contents(stream, info)))
+        found = self._git.contents(infos)
         for info, each in zip(infos, found, strict=True):
             if _is_usual(info):
                 self._kept.add(each.oid, each)
         return found
-
-    def _send(self, commands: Iterable[str]) -> None:
-        """Ask several things at once: git reads them all before it answers any, so neither blocks the other."""
-        process = self._process
-        if process and process.stdin:
-            process.stdin.write("".join([*commands, "flush\n"]).encode("utf-8", "surrogateescape"))
-            process.stdin.flush()
-        if self._drain:
-            self._drain.poll()
-
-    def started(self) -> Answers:
-        """Give the answers' stream of the running process, started where there is none."""
-        if self._process is None:
-            self._process = self._runner.start(["cat-file", "--batch-command", "--buffer"], stdin=True)
-            self._drain = Drain(self._process.stderr)
-            self._answers = None
-            # Nobody has to close: a `__del__` would come after that of the process where both are part of a cycle.
-            self._end = weakref.finalize(self, _end, self._process, self._drain)
-        if self._answers is None:
-            if self._process.stdout is None:
-                raise CutOffError("it has no output")
-            self._answers = Answers(self._process.stdout, _PATIENCE)
-        return self._answers
-
-    def died(self, how: Exception) -> IntegrityError | UnavailableError:
-        """End the process after it broke off, and say why it did."""
-        if self._process:
-            stop(self._process)
-        text = self._drain.text() if self._drain else ""
-        said = useful_line(text)
-        self.close()
-        if "promisor remote" in text:
-            return UnavailableError(f"{PARTIAL}: {said}", hint=WHOLE)
-        if "unknown option" in said:
-            git_version(self._runner.environment.get("PATH"))
-        if said:
-            return IntegrityError(f"git could not read an object: {said}", hint="run `git fsck`")
-        return UnavailableError(f"git cat-file did not answer: {how}", hint="try again, or run `git fsck`")
-
-
-class _Exchange:
-    """One question and its answer; whatever interrupts it ends the process, since the rest would answer others."""
-
-    __slots__ = ("objects",)
-
-    def __init__(self, objects: Objects) -> None:
-        self.objects = objects
-
-    def __enter__(self) -> Answers:
-        return self.objects.started()
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, (CutOffError, BrokenPipeError)):
-            raise self.objects.died(error) from error
-        if error is not None:
-            self.objects.close()
-
-
-def _end(process: subprocess.Popen[bytes], drain: Drain) -> None:
-    stop(process)
-    drain.close()
-
-
-def _read_header(stream: Answers, expression: str) -> ObjectInfo | None:
-    line = stream.line()
-    if line == f"{expression} missing".encode("utf-8", "surrogateescape"):
-        return None
-    try:
-        oid, kind, size = line.decode("ascii").split()
-        return ObjectInfo(oid, kind, int(size))
-    except ValueError as error:
-        raise IntegrityError(f"git answered {line[:80]!r} where it was asked for {expression!r}") from error
-
-
-def _read_contents(stream: Answers, info: ObjectInfo) -> bytes:
-    data = stream.exactly(info.size)
-    if stream.exactly(1) != b"\n":
-        raise IntegrityError(f"the object {info.oid} is not as long as git said", hint="run `git fsck`")
-    return data
 
 
 def _portions(infos: Sequence[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
@@ -433,7 +308,7 @@ def _portions(infos: Sequence[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
 
 def _is_usual(info: ObjectInfo) -> bool:
     """Whether an object is worth keeping, and reading before it is asked for."""
-    return info.size <= (_USUAL_TREE if info.type == "tree" else _SMALL)
+    return info.size <= (_USUAL_TREE if info.type == "tree" else SMALL)
 
 
 def _is_plain(path: str) -> bool:

@@ -29,6 +29,7 @@ OLDEST_GIT = (2, 36)
 INSTALL_HINT = "install git 2.36 or newer and put it on PATH"
 _SHOWN = 300
 _KEPT_BYTES = 16 * 1024
+_AT_ONCE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,13 @@ class Runner:
         process = self.start(args, stdin=False)
         errors = Drain(process.stderr)
         try:
-            for line in process.stdout or ():
+            rest = b""
+            while data := process.stdout.read1(_AT_ONCE):  # type: ignore[union-attr] # it has pipes
                 errors.poll()
-                yield line.removesuffix(b"\n")
+                *whole, rest = (rest + data).split(b"\n")
+                yield from whole
+            if rest:
+                yield rest
             if process.wait() != 0:
                 raise failure(args, process.returncode, errors.text())
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.errors import GitregError, UnavailableError
-from gitreg.git.objects import PARTIAL, WHOLE
+from gitreg.git.catfile import PARTIAL, WHOLE
 from gitreg.git.process import Runner
 
 if TYPE_CHECKING:

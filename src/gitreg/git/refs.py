@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gitreg.errors import ConflictError, IntegrityError, InvalidError, UnavailableError
-from gitreg.git.process import Drain, failure, stop, useful_line
+from gitreg.git.loose import read_ref
+from gitreg.git.process import Answers, CutOffError, Drain, failure, stop, useful_line
 from gitreg.git.values import Oid, Signature, is_oid, subject_of, trailers_of
 from gitreg.records import dataclass
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _GLOB = frozenset("*?[\\")
 _PATIENCE = 30.0  # seconds for git to give up its locks
+_STEPS = [b"start: ok", b"prepare: ok", b"commit: ok"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,12 @@ class TagRef:
 
 
 def resolve(repository: Repository, ref: str) -> Oid | None:
-    """Give the value of exactly this full ref; None where it does not exist."""
-    return resolve_all(repository, [ref]).get(ref)
+    """Give the value of exactly this full ref; None where it does not exist.
+
+    Mostly without a process: a reader asks at each question whether main is still where it was.
+    """
+    _check_ref(ref)
+    return read_ref(repository, ref) or resolve_all(repository, [ref]).get(ref)
 
 
 def resolve_all(repository: Repository, refs: Iterable[str]) -> dict[str, Oid]:
@@ -176,6 +182,51 @@ def prepared(repository: Repository, edits: Iterable[RefEdit], *, reason: str = 
             process.wait(_PATIENCE)
         stop(process)
         errors.close()
+
+
+class Mover:
+    """Move refs one after the other through one `git update-ref` that stays open; not shared between threads."""
+
+    def __init__(self, repository: Repository, *, reason: str) -> None:
+        self._repository = repository
+        self._args = ["update-ref", "-m", reason, "--stdin", "-z"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers: Answers | None = None
+
+    def move(self, edit: RefEdit) -> None:
+        """Move a ref, as `update` does."""
+        words = b"start\0" + _command(self._repository, edit) + b"prepare\0commit\0"
+        process, answers = self._started()
+        errors = Drain(process.stderr)
+        with suppress(CutOffError, OSError):
+            process.stdin.write(words)  # type: ignore[union-attr] # it has pipes
+            process.stdin.flush()  # type: ignore[union-attr]
+            if [answers.line() for _ in _STEPS] == _STEPS:
+                return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)  # it ends at the first thing that fails
+        said = errors.text()
+        self.close()
+        raise _lost(said) or failure(self._args, process.returncode, said)
+
+    def _started(self) -> tuple[subprocess.Popen[bytes], Answers]:
+        if self._process is None or self._answers is None or self._process.poll() is not None:
+            self.close()
+            self._process = self._repository.runner.start(self._args, stdin=True)
+            self._answers = Answers(self._process.stdout, _PATIENCE)  # type: ignore[arg-type] # it has pipes
+        return self._process, self._answers
+
+    def close(self) -> None:
+        """End the process; the next move starts another."""
+        process, self._process, self._answers = self._process, None, None
+        if process is None:
+            return
+        with suppress(OSError):
+            process.stdin.close()  # type: ignore[union-attr] # it has pipes
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+        stop(process)
+        process.stderr.close()  # type: ignore[union-attr]
 
 
 def _command(repository: Repository, edit: RefEdit) -> bytes:

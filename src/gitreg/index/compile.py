@@ -48,10 +48,15 @@ class Sql:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a search may begin: the ids of the versions that meet one of its terms, and the rows that are counted."""
+    """Where a search may begin: the ids of the versions that meet one of its terms, and the rows that are counted.
+
+    Where no version has two of the rows, they can be gone through as they are: `table` x, as far as `condition` holds.
+    """
 
     ids: Sql
     rows: Sql
+    table: str | None = None
+    condition: Sql | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,8 @@ class Compiler:
                 rows = Sql(f"SELECT 1 FROM {field.table} x{by} WHERE ")
                 belongs = BELONGS[field.table][1]
                 joined = Sql(f"SELECT w.id FROM {field.table} x{by} CROSS JOIN versions w ON {belongs} WHERE ")
-                yield Start(joined + condition, rows + condition)
+                table = field.table if field.single and field.table != "models" else None
+                yield Start(joined + condition, rows + condition, table, condition)
 
     # Comparisons
 

@@ -8,7 +8,7 @@ from gitreg.index.precedence import precedence
 from gitreg.index.rows import LISTS, SCALARS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from sqlite3 import Connection
 
     from gitreg.index.rows import Row, Rows
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _PUT_MANIFEST = f"INSERT INTO manifests VALUES (?, ?, {', '.join('?' * len(SCALARS))})"
 _PUT = {name: f"INSERT INTO {name} VALUES (?, {', '.join('?' * len(of))})" for name, of in LISTS.items()}
 _DESCRIPTION = SCALARS.index("description")
+_DEPLOYMENT = 10
+_FAR = 1 << 52  # more commits than any history has
 _OF_MODEL = ("owners", "model_labels", "aliases")
 
 
@@ -25,7 +27,9 @@ class Content:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._next = self._one("SELECT coalesce(max(id), 0) + 1 FROM manifests")
-        self._position = self._one("SELECT coalesce(max(position), 0) + 1 FROM deployments")
+
+        self._had_versions = self._one("SELECT count(*) FROM (SELECT 1 FROM versions LIMIT 1)") > 0
+        self._stale: set[int] = set()
 
     def _one(self, query: str, *values: object) -> int:
         found: int = self.connection.execute(query, values).fetchone()[0]
@@ -47,6 +51,10 @@ class Content:
 
     # Versions
 
+    def has_manifests(self) -> bool:
+        """Whether any manifest was read before."""
+        return self._next > 1
+
     def known(self, oids: Iterable[str]) -> dict[str, int]:
         """Tell which manifests were read before, with their ids."""
         query = "SELECT id FROM manifests WHERE oid = ?"
@@ -67,16 +75,45 @@ class Content:
 
     def set_versions(self, found: Iterable[tuple[str, str, int]]) -> None:
         """Say which manifest stands for each version, as (model, version, manifest's id)."""
+        rows = [(model, version, precedence(version), manifest) for model, version, manifest in found]
+        if self._had_versions:
+            for model, version, *_ in rows:
+                self._let_go(model, version)
         self.connection.executemany(
             "INSERT INTO versions (model, version, precedence, manifest, deleted) "
             "SELECT ?1, ?2, ?3, id, deleted FROM manifests WHERE id = ?4 "
             "ON CONFLICT (model, version) DO UPDATE SET manifest = excluded.manifest, deleted = excluded.deleted",
-            [(model, version, precedence(version), manifest) for model, version, manifest in found],
+            rows,
         )
 
     def drop_version(self, model: str, version: str) -> None:
         """Forget a version that is not in the tree any more."""
+        self._let_go(model, version)
         self.connection.execute("DELETE FROM versions WHERE model = ? AND version = ?", (model, version))
+
+    def forget_files(self) -> None:
+        """Forget which files there are, but not yet what they said: most may still be there."""
+        self._stale.update(found for (found,) in self.connection.execute("SELECT id FROM manifests"))
+        for table in ("versions", "models", "owners", "model_labels", "aliases", "model_texts", "problems"):
+            self.connection.execute(f"DELETE FROM {table}")
+
+    def _let_go(self, model: str, version: str) -> None:
+        query = "SELECT manifest FROM versions WHERE model = ? AND version = ?"
+        self._stale.update(found for (found,) in self.connection.execute(query, (model, version)))
+
+    def sweep(self) -> None:
+        """Drop manifests that stood for a version and now stand for none."""
+        stands = "SELECT count(*) FROM versions WHERE manifest = ?"
+        for manifest in [each for each in self._stale if not self._one(stands, each)]:
+            self.connection.execute(
+                "INSERT INTO manifest_texts (manifest_texts, rowid, description) "
+                "SELECT 'delete', id, description FROM manifests WHERE id = ? AND description <> ''",
+                (manifest,),
+            )
+            for table in LISTS:
+                self.connection.execute(f"DELETE FROM {table} WHERE manifest = ?", (manifest,))
+            self.connection.execute("DELETE FROM manifests WHERE id = ?", (manifest,))
+        self._stale.clear()
 
     # Models
 
@@ -139,7 +176,6 @@ class Content:
     def forget_deployments(self) -> None:
         """Forget all that was deployed: history is told anew."""
         self.connection.execute("DELETE FROM deployments")
-        self._position = 1
 
     def no_later_than(self, time: int) -> None:
         """Note that a commit of this time follows all that is known: what came before it came no later."""
@@ -147,18 +183,21 @@ class Content:
             self.connection.execute("UPDATE deployments SET since = ?1 WHERE since > ?1", (time,))
             self.connection.execute("UPDATE deployments SET until = ?1 WHERE until > ?1", (time,))
 
-    def deployed(self, environment: str, model: str, row: Row, what: tuple[str, int, int]) -> None:
-        """Add a change of a pointer: the version and the canary's, and (commit, its time, since when)."""
-        commit, time, since = what
-        self.connection.execute(
-            "UPDATE deployments SET until = ? WHERE environment = ? AND model = ? AND until IS NULL",
-            (since, environment, model),
+    def after_all(self, count: int | None) -> int:
+        """Give the position of the newest of so many deployments that follow all that is known; None: nobody knows."""
+        last = self._one("SELECT coalesce(max(position), 0) FROM deployments")
+        return _FAR if count is None else last + count
+
+    def deployed(self, rows: Sequence[Row]) -> None:
+        """Add changes of pointers: position, environment, model, versions, commit, its time, since when, until when."""
+        self.connection.executemany(f"INSERT INTO deployments VALUES ({', '.join('?' * _DEPLOYMENT)})", rows)
+
+    def over(self, since: Mapping[tuple[str, str], int], last: int) -> None:
+        """End what ran in environments, up to a position, since when something else does there."""
+        self.connection.executemany(
+            "UPDATE deployments SET until = ? WHERE environment = ? AND model = ? AND until IS NULL AND position <= ?",
+            [(time, *where, last) for where, time in since.items()],
         )
-        self.connection.execute(
-            "INSERT INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-            (self._position, environment, model, *row, commit, time, since),
-        )
-        self._position += 1
 
     def take_back(self, commits: Sequence[str], earliest: int) -> bool:
         """Take out what the newest commits deployed; False, and nothing, where one before them claims a later time."""

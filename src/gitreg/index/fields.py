@@ -6,6 +6,7 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from gitreg.index.rows import LISTS
 from gitreg.names import did_you_mean
 from gitreg.records import dataclass
 
@@ -40,7 +41,8 @@ class Field:
     @property
     def single(self) -> bool:
         """Whether a version has at most one value of it, so that versions can be put in its order."""
-        return self.table in {"versions", "manifests", "models"} or self.key is not None
+        several = self.table == "evaluation_metrics"
+        return self.table in {"versions", "manifests", "models"} or (self.key is not None and not several)
 
 
 # How the rows of a table find their version, and the other way round: from rows x to versions w.
@@ -49,7 +51,7 @@ _BY_MODEL = ("x.model = v.model", "w.model = x.model")
 BELONGS: Mapping[str, tuple[str, str]] = {
     "versions": ("x.id = v.id", "w.id = x.id"),
     "manifests": ("x.id = v.manifest", "w.manifest = x.id"),
-    **dict.fromkeys(("metrics", "hyperparameters", "labels", "artifacts", "datasets", "parents"), _BY_MANIFEST),
+    **dict.fromkeys(LISTS, _BY_MANIFEST),
     **dict.fromkeys(("models", "owners", "model_labels"), _BY_MODEL),
     "aliases": ("x.model = v.model AND x.version = v.version", "w.model = x.model AND w.version = x.version"),
     "deployments": (
@@ -65,6 +67,9 @@ FOUND_BY = frozenset(
         ("artifacts", "digest"),
         ("datasets", "name"),
         ("datasets", "digest"),
+        ("evaluations", "name"),
+        ("evaluations", "digest"),
+        ("evaluation_metrics", "value"),
         ("manifests", "license"),
         ("manifests", "lifecycle"),
         ("manifests", "author"),
@@ -78,6 +83,7 @@ _MAPS = {
     "metrics": ("metrics", "value", Kind.NUMBER),
     "labels": ("labels", "value", Kind.TEXT),
     "hyperparameters": ("hyperparameters", "text", Kind.PARAMETER),
+    "evaluations.metrics": ("evaluation_metrics", "value", Kind.NUMBER),
     "model.labels": ("model_labels", "value", Kind.TEXT),
 }
 _PLAIN = {
@@ -101,6 +107,11 @@ _PLAIN = {
     "dataset.version": ("datasets", "version", Kind.TEXT),
     "dataset.digest": ("datasets", "digest", Kind.TEXT),
     "dataset.uri": ("datasets", "uri", Kind.TEXT),
+    "evaluations.dataset": ("evaluations", "name", Kind.TEXT),
+    "evaluations.dataset.version": ("evaluations", "version", Kind.TEXT),
+    "evaluations.dataset.digest": ("evaluations", "digest", Kind.TEXT),
+    "evaluations.dataset.uri": ("evaluations", "uri", Kind.TEXT),
+    "evaluations.split": ("evaluations", "split", Kind.TEXT),
     "framework": ("manifests", "framework", Kind.TEXT),
     "framework.version": ("manifests", "framework_version", Kind.TEXT),
     "code.commit": ("manifests", "code", Kind.TEXT),
@@ -121,6 +132,7 @@ _SAME = {
     "training.datasets.version": "dataset.version",
     "training.datasets.digest": "dataset.digest",
     "training.datasets.uri": "dataset.uri",
+    "evaluations.dataset.name": "evaluations.dataset",
     "training.code.commit": "code.commit",
     "training.code.repository": "code.repository",
     "author.name": "author",

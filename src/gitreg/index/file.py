@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import sqlite3
 import time
 from typing import TYPE_CHECKING
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-NAME = "index.sqlite"
 PATIENCE = 60.0
 """Seconds to wait for another process that is writing the index."""
 
@@ -79,8 +79,12 @@ class IndexFile:
                 if not self._is_as_written() or not _is_usable(self.path):
                     self._discard()
             self._stamp.unlink(missing_ok=True)
-            with _opened(self.path, create=True) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
+            if not self.path.exists():
+                with self._made() as connection:
+                    yield connection
+                return
+            with _opened(self.path) as connection:
+                connection.execute(f"PRAGMA cache_size = {_CACHE}")
                 with _transaction(connection):
                     yield connection
                 # What readers hold up now is caught up with by the next writer: nobody waits for them.
@@ -90,11 +94,32 @@ class IndexFile:
                 self._write_stamp()
 
     @contextlib.contextmanager
+    def _made(self) -> Iterator[sqlite3.Connection]:
+        """Make the index beside its place, without a log that nobody would go back to, and put it there whole."""
+        new = self.path.with_name(f"{self.path.name}-new")
+        _discard_all(new)  # of one that was killed
+        try:
+            with _opened(new, create=True) as connection:
+                _write_at_once(connection)
+                with _transaction(connection):
+                    yield connection
+                connection.execute("PRAGMA journal_mode = WAL")
+            with new.open("rb") as file:
+                os.fsync(file.fileno())
+            _discard_all(self.path)
+            new.replace(self.path)
+        except BaseException:
+            _discard_all(new)
+            raise
+        self._write_stamp()
+
+    @contextlib.contextmanager
     def copied(
         self, change: Callable[[sqlite3.Connection], object], *, anew: bool = False
     ) -> Iterator[sqlite3.Connection]:
         """Read a copy that is gone afterwards, of what there is or (`anew`) of nothing, once it is changed."""
         with _opened(None) as connection:
+            _write_at_once(connection)
             if not anew:
                 with (
                     contextlib.suppress(DamagedError, UnavailableError, sqlite3.DatabaseError),
@@ -111,8 +136,8 @@ class IndexFile:
             self._discard()
 
     def _discard(self) -> None:
-        for each in (self._stamp, self.path, *(self.path.with_name(f"{NAME}-{end}") for end in ("wal", "shm"))):
-            each.unlink(missing_ok=True)
+        self._stamp.unlink(missing_ok=True)
+        _discard_all(self.path)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -162,11 +187,21 @@ def _opened(path: Path | None, *, create: bool = False) -> Iterator[sqlite3.Conn
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA trusted_schema = OFF")
-        if path is None or create:
-            connection.execute(f"PRAGMA cache_size = {_CACHE}")
         yield connection
     finally:
         connection.close()
+
+
+def _write_at_once(connection: sqlite3.Connection) -> None:
+    """Write without a way back, into a file that nobody sees and that goes where the writing does not end well."""
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = {_CACHE}", "threads = 2"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _discard_all(path: Path) -> None:
+    """Take a database away, with the files that SQLite keeps beside it."""
+    for each in (path, *(path.with_name(f"{path.name}-{end}") for end in ("wal", "shm", "journal"))):
+        each.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

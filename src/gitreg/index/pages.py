@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from gitreg.errors import InvalidError
-from gitreg.index.compile import Compiler, Sql, Surroundings
+from gitreg.index.compile import Compiler, Sql, Start, Surroundings
 from gitreg.index.fields import BELONGS, Field, Kind, field_named
 from gitreg.index.language import check, check_together, fields_of, parse
 from gitreg.index.precedence import precedence
@@ -93,7 +93,7 @@ class Search:
         terms = Sql.joined([compiler.where(expression) for compiler, expression in self._compilers], " AND ")
         start, found = self._start(connection)
         walk = self._walk() if self.query.limit is not None and (start is None or found > _MANY) else None
-        order, source, bounds = walk or (self._order, _joined(start) if start else _EVERY, [])
+        order, source, bounds = walk or (self._order, *_begun(start))
         columns = [Sql("v.model, v.version, v.manifest"), *(each.expression for each in order)]
         where = [*bounds, Sql("v.deleted = 0"), terms, *([self._later(order)] if self._after else [])]
         sql = Sql("SELECT ") + _listed(columns, ", ") + Sql(" FROM ") + source + Sql(" WHERE ")
@@ -106,9 +106,10 @@ class Search:
         return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql.text}", sql.values)]
 
     def unknown(self, connection: Connection) -> list[str]:
-        """Say of each metric, hyperparameter and label in the conditions that nothing has, what may have been meant."""
+        """Say of each metric, hyperparameter and label named here that nothing has, what may have been meant."""
         named = dict.fromkeys(name for _, expression in self._compilers for name in fields_of(expression))
-        found = {field for name in named if (field := field_named(name)) and field.key is not None}
+        fields = [*map(field_named, named), *(each.field for each in self._order)]
+        found = {field for field in fields if field is not None and field.key is not None}
         said = []
         for table in sorted({field.table for field in found}):
             known = [key for (key,) in connection.execute(f"SELECT DISTINCT key FROM {table} LIMIT ?", (_KEYS,))]
@@ -121,17 +122,17 @@ class Search:
 
     # Where to begin
 
-    def _start(self, connection: Connection) -> tuple[Sql | None, int]:
+    def _start(self, connection: Connection) -> tuple[Start | None, int]:
         """Choose the term that the fewest versions meet, and how many do, as far as it pays to count; None: all."""
         total = connection.execute("SELECT coalesce(max(id), 0) FROM versions").fetchone()[0]
         most = max(_FEW, total // _SHARE)
-        best: Sql | None = None
+        best: Start | None = None
         for compiler, expression in self._compilers:
             for start in compiler.starts(expression):
                 counted = Sql("SELECT count(*) FROM (") + start.rows + Sql(" LIMIT ?)", (most,))
                 found = connection.execute(counted.text, counted.values).fetchone()[0]
                 if found < most:
-                    best, most = start.ids, found
+                    best, most = start, found
         return best, most
 
     def _walk(self) -> tuple[list[_Order], Sql, list[Sql]] | None:
@@ -246,11 +247,14 @@ def _order_by(order: Sequence[_Order]) -> Sql:
     return _listed([*parts, Sql("v.model"), Sql("v.precedence DESC")], ", ")
 
 
-def _joined(start: Sql) -> Sql:
-    return Sql("(SELECT DISTINCT id FROM (") + start + Sql(")) s CROSS JOIN versions v ON v.id = s.id")
-
-
-_EVERY = Sql("versions v INDEXED BY versions_order")
+def _begun(start: Start | None) -> tuple[Sql, list[Sql]]:
+    """Give where the versions come from, and the conditions on that."""
+    if start is None:
+        return Sql("versions v INDEXED BY versions_order"), []
+    if start.table and start.condition:
+        return Sql(f"{start.table} x CROSS JOIN versions v ON {BELONGS[start.table][0]}"), [start.condition]
+    ids = Sql("(SELECT DISTINCT id FROM (") + start.ids + Sql(")) s CROSS JOIN versions v ON v.id = s.id")
+    return ids, []
 
 
 def _listed(parts: Sequence[Sql], between: str) -> Sql:

@@ -37,7 +37,11 @@ LISTS: Mapping[str, tuple[str, ...]] = {
     "artifacts": ("path", "digest", "size", "format"),
     "datasets": ("name", "version", "digest", "uri"),
     "parents": ("model", "version", "relation"),
+    "evaluations": ("name", "version", "digest", "uri", "split"),
+    "evaluation_metrics": ("key", "value"),
 }
+
+_DATASET = ("name", "version", "digest", "uri")
 
 Row = tuple[Any, ...]
 Rows = tuple[Row, dict[str, list[Row]]]
@@ -83,13 +87,18 @@ def _version(data: bytes) -> Rows:
         "code": _text(code.get("commit")),
         "provider": _text(_mapping(value.get("external")).get("provider")),
     }
+    evaluations = value.get("evaluations", ())
     lists: dict[str, list[Row]] = {
         "metrics": [(_word(key), _real(number)) for key, number in value.get("metrics", {}).items()],
         "hyperparameters": [(_word(key), *_any(each)) for key, each in parameters.items()],
         "labels": [(_word(key), _text(each)) for key, each in value.get("labels", {}).items()],
         "artifacts": artifacts,
-        "datasets": [_columns(each, "name", "version", "digest", "uri") for each in training.get("datasets", ())],
+        "datasets": [_columns(each, *_DATASET) for each in training.get("datasets", ())],
         "parents": [_columns(each, "model", "version", "relation") for each in value.get("parents", ())],
+        "evaluations": [(*_columns(each["dataset"], *_DATASET), _text(each.get("split"))) for each in evaluations],
+        "evaluation_metrics": [
+            (_word(key), _real(number)) for each in evaluations for key, number in each["metrics"].items()
+        ],
     }
     return tuple(row.get(name) for name in SCALARS), {name: found for name, found in lists.items() if found}
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 APPLICATION = 0x67726567  # "greg"
-SCHEMA = 1
+SCHEMA = 2
 """Raised with every change of a table or of what a row means; an index of another schema is made anew."""
 
 TABLES = f"""
@@ -29,9 +29,6 @@ CREATE TABLE environments (name TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOU
 CREATE TABLE deployments (position INTEGER PRIMARY KEY, environment TEXT NOT NULL, model TEXT NOT NULL, version TEXT,
   canary_version TEXT, canary_percent INTEGER, oid TEXT NOT NULL, time INTEGER NOT NULL, since INTEGER NOT NULL,
   until INTEGER);
-CREATE INDEX deployments_now ON deployments (model, until, environment);
-CREATE INDEX deployments_where ON deployments (environment, model) WHERE until IS NULL;
-CREATE INDEX deployments_since ON deployments (since);
 CREATE VIRTUAL TABLE model_texts USING fts5(name, description, card, tokenize = 'unicode61');
 CREATE VIRTUAL TABLE manifest_texts USING fts5(description, content = '', tokenize = 'unicode61');
 """ + "".join(f"CREATE TABLE {name} (manifest INTEGER NOT NULL, {', '.join(of)});\n" for name, of in LISTS.items())
@@ -43,6 +40,9 @@ CREATE INDEX manifests_created ON manifests (created);
 CREATE INDEX manifests_license ON manifests (license);
 CREATE INDEX manifests_lifecycle ON manifests (lifecycle);
 CREATE INDEX manifests_author ON manifests (author);
+CREATE INDEX deployments_now ON deployments (model, until, environment);
+CREATE INDEX deployments_where ON deployments (environment, model) WHERE until IS NULL;
+CREATE INDEX deployments_since ON deployments (since);
 CREATE INDEX deployments_when ON deployments (environment, since, until, model, version, canary_version);
 CREATE INDEX metrics_manifest ON metrics (manifest, key, value);
 CREATE INDEX metrics_value ON metrics (key, value, manifest);
@@ -54,6 +54,11 @@ CREATE INDEX artifacts_digest ON artifacts (digest, manifest);
 CREATE INDEX datasets_manifest ON datasets (manifest);
 CREATE INDEX datasets_name ON datasets (name, manifest);
 CREATE INDEX datasets_digest ON datasets (digest, manifest);
+CREATE INDEX evaluations_manifest ON evaluations (manifest);
+CREATE INDEX evaluations_name ON evaluations (name, manifest);
+CREATE INDEX evaluations_digest ON evaluations (digest, manifest);
+CREATE INDEX evaluation_metrics_manifest ON evaluation_metrics (manifest, key, value);
+CREATE INDEX evaluation_metrics_value ON evaluation_metrics (key, value, manifest);
 CREATE INDEX parents_manifest ON parents (manifest);
 CREATE INDEX parents_model ON parents (model, version, manifest);
 """

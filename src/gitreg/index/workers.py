@@ -54,7 +54,7 @@ class _Worker:
         self._process.communicate()
 
 
-def read_all(tasks: Iterable[Task], count: int, processes: int | None = None) -> Iterator[Answer]:
+def read_all(tasks: Iterable[Task], count: int, processes: int | None = None) -> Generator[Answer, None, None]:
     """Give the rows of each file in their order; `count` is about how many there are."""
     processes = (os.cpu_count() or 1) if processes is None else processes
     portions = _portions(tasks)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitreg.reader.snapshot import Overlay, PlainFile, RegistryFiles, Snapshot, VersionFile
+from gitreg.reader.parsed import Parsed, PlainFile
+from gitreg.reader.snapshot import Overlay, RegistryFiles, Snapshot, VersionFile
 
 if TYPE_CHECKING:
     from gitreg.reader.history import DeploymentRecord, LogEntry, commit_before, deployments, log, pointer_at
@@ -13,6 +14,7 @@ __all__ = [
     "DeploymentRecord",
     "LogEntry",
     "Overlay",
+    "Parsed",
     "PlainFile",
     "RegistryFiles",
     "Snapshot",

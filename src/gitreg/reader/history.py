@@ -294,7 +294,12 @@ def log(repository: Repository, tip: str, *, paths: Sequence[str] = (), limit: i
         chain = git_history.path_history(repository, tip, *paths, limit=limit)
     else:
         chain = git_history.first_parents(repository, tip, limit=limit)
-    for oid in chain:
+    yield from log_of(repository, chain, paths)
+
+
+def log_of(repository: Repository, commits: Iterable[str], paths: Sequence[str] = ()) -> Iterator[LogEntry]:
+    """Tell what each of these commits changed."""
+    for oid in commits:
         yield _entry(repository, repository.objects.commit(oid), paths)
 
 

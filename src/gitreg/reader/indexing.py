@@ -4,41 +4,54 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
+from contextlib import closing, suppress
+from functools import cached_property, lru_cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from gitreg.errors import InvalidError, UnavailableError
 from gitreg.git import changed_paths
 from gitreg.git import history as git_history
+from gitreg.git.lookup import files_below
 from gitreg.git.pointers import steps
 from gitreg.git.trees import FILE
+from gitreg.index import INDEX
 from gitreg.index.content import Content
-from gitreg.index.file import NAME, DamagedError, IndexFile
-from gitreg.index.rows import CARD, MODEL, POINTER, VERSION, Rows, rows_of
+from gitreg.index.file import DamagedError, IndexFile
+from gitreg.index.rows import CARD, MAX_WHOLE, MODEL, POINTER, VERSION, Rows, rows_of
 from gitreg.index.workers import FEW, read_all
 from gitreg.layout import DEPLOYMENTS, MODELS, Kind
 from gitreg.layout import place as place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from gitreg.git import PathChange, Repository
+    from gitreg.git import Repository
+    from gitreg.git.pointers import Step
+    from gitreg.index.rows import Row
     from gitreg.index.worker import Answer
     from gitreg.layout import Place
     from gitreg.reader.snapshot import Snapshot
 
 T = TypeVar("T")
 
+Change = tuple["Place", "str | None"]
+"""A file under models/ with its blob; None where it is gone, or is no plain file any more."""
+
+Where = tuple[str, str]
+"""An environment, and a model in it."""
+
+_DONE = object()
 _AT_ONCE = 512
 _TOGETHER = 2_000
-_PART = 20_000
+_PART = 5_000
 _MOST_PATHS = 10_000_000
 _KINDS = {Kind.VERSION: VERSION, Kind.MODEL: MODEL, Kind.CARD: CARD}
 
 
 def index_file(repository: Repository) -> IndexFile:
     """Name the index of a repository, which further work trees of it share."""
-    return IndexFile(repository.common_dir / "gitreg" / NAME)
+    return IndexFile(repository.common_dir / INDEX)
 
 
 def ask(snapshot: Snapshot, question: Callable[[sqlite3.Connection], T], *, now: bool) -> tuple[T, list[str]]:
@@ -57,6 +70,15 @@ def ask(snapshot: Snapshot, question: Callable[[sqlite3.Connection], T], *, now:
         return _by_copy(file, snapshot, question, anew=False), notes
     except sqlite3.DatabaseError:  # what was copied is damaged
         return _by_copy(file, snapshot, question, anew=True), notes
+
+
+def at_hand(snapshot: Snapshot, question: Callable[[sqlite3.Connection], T]) -> T | None:
+    """Have a question answered where the index is of a snapshot's commit already; None where it is not, or unusable."""
+    try:
+        found = _at(index_file(snapshot.repository), snapshot.commit, question)
+    except UnavailableError:
+        return None
+    return found[0] if found else None
 
 
 def _at(file: IndexFile, commit: str, question: Callable[[sqlite3.Connection], T]) -> tuple[T] | None:
@@ -109,18 +131,28 @@ def _bring_up(content: Content, snapshot: Snapshot) -> int:
         return 0
     if old is not None and snapshot.repository.objects.info(old) is None:
         old = None  # it was thrown away together with a branch
-        _forget(content)
-    read = _Models(content, snapshot.repository).bring_up(old, new)
-    _Deployments(content, snapshot.repository).bring_up(old, new)
+        content.forget_files()
+    models = _Models(content, snapshot.repository)
+    # While files are read in other processes, this one follows the deployments.
+    _in_turns(models.bring_up(old, new), _Deployments(content, snapshot.repository).bring_up(old, new))
+    content.sweep()
     content.set_environments([str(name) for name in snapshot.environments()])
     content.note("commit", new)
-    return read
+    return models.read
 
 
-def _forget(content: Content) -> None:
-    for table in ("versions", "models", "owners", "model_labels", "aliases", "model_texts", "problems"):
-        content.connection.execute(f"DELETE FROM {table}")
-    content.forget_deployments()
+def _in_turns(*works: Generator[None, None, None]) -> None:
+    """Do several works, a part of each after the other; what one holds open is closed where another fails."""
+    left = deque(works)
+    try:
+        while left:
+            if next(left[0], _DONE) is _DONE:
+                left.popleft()
+            else:
+                left.rotate(-1)
+    finally:
+        for each in left:
+            each.close()
 
 
 class _Models:
@@ -128,38 +160,47 @@ class _Models:
 
     def __init__(self, content: Content, repository: Repository) -> None:
         self.content = content
+        self.repository = repository
         self.objects = repository.objects
         self.read = 0
+        self._cards: list[Change] = []
+        self._new_models: list[str] = []
+        self._nothing_known = not content.has_manifests()
 
-    def bring_up(self, old: str | None, new: str) -> int:
-        """Take in what differs between two commits; give how many files were read for it."""
-        changes = self._changes(old, new)
+    def bring_up(self, old: str | None, new: str) -> Generator[None, None, None]:
+        """Take in what differs between two commits, part by part; `read` counts the files that were read for it."""
+        changes = self._without_cards(self._changes(old, new) if old else self._all(new))
         first = list(islice(changes, FEW))
+        yield from self._take_in(chain(first, changes), len(first), anew=old is None)
+        # A card belongs to a model, which is there by now.
+        cards = [*self._cards, *self._other_cards(new)]
+        yield from self._take_in(iter(cards), len(cards), anew=old is None)
+
+    def _take_in(self, changes: Iterator[Change], count: int, *, anew: bool) -> Generator[None, None, None]:
         waiting: deque[tuple[Place, str]] = deque()
-        since = new if old is not None else None
-        answers = read_all(self._tasks(chain(first, changes), waiting, since), len(first))
-        while part := list(islice(answers, _TOGETHER)):
-            self._put([(*waiting.popleft(), answer) for answer in part])
-            self.read += len(part)
-        return self.read
+        with closing(read_all(self._tasks(changes, waiting, anew=anew), count)) as answers:
+            while part := list(islice(answers, _TOGETHER)):
+                self._put([(*waiting.popleft(), answer) for answer in part])
+                self.read += len(part)
+                yield
 
-    def _folders(self, commit: str | None) -> dict[str, str]:
-        entries = self.objects.entries(commit, MODELS) if commit else []
-        return {entry.name: entry.oid for entry in entries if entry.type == "tree"}
+    def _without_cards(self, changes: Iterator[Change]) -> Iterator[Change]:
+        for place, oid in changes:
+            if place.kind is Kind.CARD:
+                self._cards.append((place, oid))
+            else:
+                yield place, oid
 
-    def _cards(self, changed: Sequence[tuple[Place, str]], commit: str) -> Iterator[tuple[Place, str]]:
-        """Give the cards of models that the index did not know before: they may have been there for long."""
-        there = {place.path for place, _ in changed}
-        models = [str(place.model) for place, _ in changed if place.kind is Kind.MODEL]
-        for model in models:
-            path = f"{MODELS}/{model}/README.md"
-            if path in there or self.content.has_model(model):
-                continue
-            entry = self.objects.entry(commit, path)
-            if entry and entry.mode == FILE:
-                yield place_of(path), entry.oid
+    def _all(self, commit: str) -> Iterator[Change]:
+        """Give every file there is."""
+        for path, oid in files_below(self.repository, commit, MODELS):
+            with suppress(InvalidError):  # a file that the gate would refuse
+                yield place_of(path), oid
 
-    def _changes(self, old: str | None, new: str) -> Iterator[tuple[Place, PathChange]]:
+    def _folders(self, commit: str) -> dict[str, str]:
+        return {entry.name: entry.oid for entry in self.objects.entries(commit, MODELS) if entry.type == "tree"}
+
+    def _changes(self, old: str, new: str) -> Iterator[Change]:
         """Give what differs, project by project, so that no registry is too large to be looked at."""
         before, after = self._folders(old), self._folders(new)
         for project in sorted({*before, *after}):
@@ -167,27 +208,33 @@ class _Models:
             if one == other:
                 continue
             for change in changed_paths(self.objects, one, other, budget=_MOST_PATHS):
-                try:
-                    yield place_of(f"{MODELS}/{project}/{change.path}"), change
-                except InvalidError:
-                    continue  # a file that the gate would refuse
+                plain = change.after if change.after and change.after.mode == FILE else None
+                with suppress(InvalidError):
+                    yield place_of(f"{MODELS}/{project}/{change.path}"), plain.oid if plain else None
+
+    def _other_cards(self, commit: str) -> Iterator[Change]:
+        """Give the cards of models that the index did not know before: they may have been there for long."""
+        there = {place.path for place, _ in self._cards}
+        for path in (f"{MODELS}/{model}/README.md" for model in self._new_models):
+            entry = self.objects.entry(commit, path) if path not in there else None
+            if entry and entry.mode == FILE:
+                yield place_of(path), entry.oid
 
     def _tasks(
-        self, changes: Iterator[tuple[Place, PathChange]], waiting: deque[tuple[Place, str]], commit: str | None
+        self, changes: Iterator[Change], waiting: deque[tuple[Place, str]], *, anew: bool
     ) -> Iterator[tuple[str, bytes]]:
-        """Give the files to be read, and note in `waiting` which they are; what needs no reading is done at once.
-
-        With a commit, which the index follows from another, cards that did not change may be read as well.
-        """
+        """Give the files to be read, and note in `waiting` which they are; what needs no reading is done at once."""
         while part := list(islice(changes, _AT_ONCE)):
-            new = [(place, after.oid) for place, change in part if (after := change.after) and after.mode == FILE]
-            for place, change in part:
-                self._clear(place, gone=change.after is None or change.after.mode != FILE)
-            known = self.content.known(oid for place, oid in new if place.kind is Kind.VERSION)
-            self._stand_for((place, known[oid]) for place, oid in new if oid in known)
-            wanted = [(place, oid) for place, oid in new if oid not in known and place.kind in _KINDS]
-            wanted += self._cards(wanted, commit) if commit else ()
-            wanted.sort(key=lambda each: each[0].kind is Kind.CARD)  # a card belongs to a model that is there
+            if not anew:
+                for place, oid in part:
+                    self._clear(place, gone=oid is None)
+                    if oid and place.kind is Kind.MODEL and not self.content.has_model(str(place.model)):
+                        self._new_models.append(str(place.model))
+            wanted = [(place, oid) for place, oid in part if oid is not None and place.kind in _KINDS]
+            if not self._nothing_known:
+                known = self.content.known(oid for place, oid in wanted if place.kind is Kind.VERSION)
+                self._stand_for((place, known[oid]) for place, oid in wanted if oid in known)
+                wanted = [each for each in wanted if each[1] not in known]
             for each, (_, data) in zip(wanted, self.objects.read_many([oid for _, oid in wanted]), strict=True):
                 waiting.append(each)
                 yield _KINDS[each[0].kind], data
@@ -235,37 +282,65 @@ class _Deployments:
         self.content = content
         self.repository = repository
 
-    def bring_up(self, old: str | None, new: str) -> None:
+    def bring_up(self, old: str | None, new: str) -> Generator[None, None, None]:
         """Take in the commits that are new; where the index is ahead of them, take those that follow out again."""
         on_chain = git_history.is_on_first_parent_chain
         if old is not None and on_chain(self.repository, old, new):
-            self._continue(new, old)
+            yield from self._continue(new, old)
         elif old is None or not (on_chain(self.repository, new, old) and self._go_back(old, new)):
             self.content.forget_deployments()
-            self._continue(new, None)
+            yield from self._continue(new, None)
 
-    def _continue(self, tip: str, since: str | None) -> None:
-        found, no_later = list[tuple[str, str | None, tuple[str, int, int]]](), None
-        for step in steps(self.repository, tip, DEPLOYMENTS, since):
-            no_later = step.time if no_later is None else min(no_later, step.time)
-            found += [(path, oid, (step.commit, step.time, no_later)) for path, oid in step.written.items()]
-        if no_later is not None and since is not None:
-            self.content.no_later_than(no_later)
-        found.reverse()
-        while found:
-            part, found = found[:_PART], found[_PART:]
-            self._take(part)
+    def _continue(self, tip: str, since: str | None) -> Iterator[None]:
+        """Go from the newest commit to the oldest: what a pointer was made of ran until the pointer changed again."""
+        found, last, position = steps(self.repository, tip, DEPLOYMENTS, since), 0, self.content.after_all(None)
+        if since is not None:
+            new = list(found)
+            self.content.no_later_than(min(step.time for step in new))
+            last = self.content.after_all(0)
+            found, position = iter(new), last + sum(len(step.written) for step in new)
+        until: dict[Where, int] = {}
+        for part in self._parts(found):
+            rows = []
+            for where, row, step, began in part:
+                rows.append((position, *where, *row, step.commit, step.time, began, until.get(where)))
+                until[where] = began
+                position -= 1
+            self.content.deployed(rows[::-1])
+            yield
+        if since is not None:
+            self.content.over(until, last)
 
-    def _take(self, part: Sequence[tuple[str, str | None, tuple[str, int, int]]]) -> None:
-        wanted = list(dict.fromkeys(oid for _, oid, _ in part if oid))
-        blobs = dict(self.repository.objects.read_many(wanted))
-        for path, oid, what in part:
+    def _parts(self, found: Iterator[Step]) -> Iterator[Iterator[tuple[Where, Row, Step, int]]]:
+        """Give what was written to pointers, newest first, each with a time that no later commit comes before."""
+        no_later = MAX_WHOLE
+        while part := list(islice(found, _PART)):
+            written = []
+            for step in part:
+                no_later = min(no_later, step.time)
+                written += [(path, oid, step, no_later) for path, oid in step.written.items()]
+            yield self._read(written)
+
+    def _read(self, written: Sequence[tuple[str, str | None, Step, int]]) -> Iterator[tuple[Where, Row, Step, int]]:
+        """Say which pointers were written, and what they say; one that the gate would have refused is left out."""
+        blobs = dict(self.repository.objects.read_many({oid for _, oid, *_ in written if oid}))
+        for path, oid, step, began in written:
+            where = self._where(path)
+            with suppress(InvalidError):
+                if where:
+                    yield where, rows_of(POINTER, blobs[oid])[0] if oid else (None, None, None), step, began
+
+    @cached_property
+    def _where(self) -> Callable[[str], Where | None]:
+        @lru_cache(_PART)
+        def where(path: str) -> Where | None:
             try:
                 at = place_of(path)
-                row = rows_of(POINTER, blobs[oid])[0] if oid else (None, None, None)
             except InvalidError:
-                continue  # the gate would have refused it
-            self.content.deployed(str(at.environment), str(at.model), row, what)
+                return None
+            return str(at.environment), str(at.model)
+
+        return where
 
     def _go_back(self, old: str, new: str) -> bool:
         """Take out what followed a commit; False where the clocks of the commits went backwards."""

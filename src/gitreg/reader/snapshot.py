@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, NoReturn
 
 from gitreg.deployment import Approval, Deployment, Status
 from gitreg.digest import Digest
@@ -26,16 +26,18 @@ from gitreg.layout import (
 )
 from gitreg.manifest import Lifecycle, Manifest, Model, Tombstone, version_from_data
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version, did_you_mean
+from gitreg.reader.parsed import Parsed, PlainFile
 from gitreg.records import dataclass
 from gitreg.wire import load_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from gitreg.access import Access
     from gitreg.changes import State
     from gitreg.git import Repository
     from gitreg.names import VersionRange
+    from gitreg.reader.parsed import R
     from gitreg.settings import Settings
 
 RESOLVABLE = frozenset({Lifecycle.ACTIVE, Lifecycle.DEPRECATED})
@@ -46,13 +48,6 @@ class VersionFile:
     """A manifest as it stands in the tree: its value, and the digest of the file's bytes."""
 
     manifest: Manifest
-    digest: Digest
-
-
-class PlainFile(NamedTuple):
-    """What a file of the registry says, as plain data, and the digest of its bytes."""
-
-    data: Mapping[str, Any]
     digest: Digest
 
 
@@ -244,11 +239,15 @@ def _version(file: PlainFile) -> VersionFile | Tombstone:
 
 
 class Snapshot(RegistryFiles):
-    """A registry at one commit, read from git as far as a question needs; it is a `State` for the gate."""
+    """A registry at one commit, read from git as far as a question needs; it is a `State` for the gate.
 
-    def __init__(self, repository: Repository, commit: str) -> None:
+    `parsed` is what was read at other commits, and is added to.
+    """
+
+    def __init__(self, repository: Repository, commit: str, parsed: Parsed | None = None) -> None:
         self.repository = repository
         self.commit = commit
+        self._parsed = parsed or Parsed()
 
     def read(self, path: str) -> bytes | None:
         """Give a file's bytes, or None."""
@@ -256,8 +255,12 @@ class Snapshot(RegistryFiles):
 
     def plain(self, path: str) -> PlainFile | None:
         """Give what a file says, or None where there is no such file."""
-        data = self.read(path)
-        return PlainFile(_accepted(data, path), Digest.of(data)) if data is not None else None
+        oid = self._blob(path)
+        return self._parsed.file(oid, lambda: self._read_plain(path)) if oid else None
+
+    def _blob(self, path: str) -> str | None:
+        info = self.repository.objects.at(self.commit, path)
+        return info.oid if info and info.type == "blob" else None
 
     def names(self, folder: str) -> Sequence[str]:
         """Give the names directly inside a folder."""
@@ -283,14 +286,20 @@ class Snapshot(RegistryFiles):
         """The registry's settings."""
         from gitreg.settings import Settings
 
-        return Settings.parse(self._required(SETTINGS), SETTINGS)
+        return self._rules(SETTINGS, Settings.parse)
 
     @cached_property
     def access(self) -> Access:
         """The access rules."""
         from gitreg.access import Access
 
-        return Access.parse(self._required(ACCESS), ACCESS)
+        return self._rules(ACCESS, Access.parse)
+
+    def _rules(self, path: str, parse: Callable[[bytes, str], R]) -> R:
+        oid = self._blob(path)
+        if oid is None:
+            raise self._missing(path)
+        return self._parsed.rules(oid, lambda: parse(self._required(path), path))
 
     def _required(self, path: str) -> bytes:
         data = self.read(path)
@@ -302,10 +311,17 @@ class Snapshot(RegistryFiles):
         """Read all versions of a model through one stream, lowest first."""
         folder = f"{MODELS}/{name}"
         entries = {entry.name: entry.oid for entry in self.repository.objects.entries(self.commit, folder)}
-        ordered = self.versions(name)
-        blobs = self.repository.objects.read_many([entries[f"{version}.yaml"] for version in ordered])
-        for version, (_, data) in zip(ordered, blobs, strict=True):
-            yield _version(PlainFile(_accepted(data, version_path(name, version)), Digest.of(data)))
+        ordered = [(version, entries[f"{version}.yaml"]) for version in self.versions(name)]
+        known = {oid for _, oid in ordered if oid in self._parsed}
+        fresh = self.repository.objects.read_many([oid for _, oid in ordered if oid not in known])
+        for version, oid in ordered:
+            path = version_path(name, version)
+            data = None if oid in known else next(fresh)[1]
+            yield _version(self._parsed.file(oid, partial(self._read_plain, path, data)))
+
+    def _read_plain(self, path: str, data: bytes | None = None) -> PlainFile:
+        data = self._required(path) if data is None else data
+        return PlainFile(_accepted(data, path), Digest.of(data))
 
 
 class Overlay:

@@ -204,8 +204,12 @@ class Answering(Opened):
         asked = Asked(need=need, where=where, maximize=maximize, minimize=minimize, limit=limit)
         return recommend_from(self.snapshot(at), asked, now=at is None)
 
-    def lineage(self, selector: str, *, depth: int = 20, at: str | None = None) -> LineageNode:
-        """Tell what a version came from, and that from what, down to `depth` generations."""
+    def lineage(self, selector: str, *, depth: int = 20, down: bool = False, at: str | None = None) -> LineageNode:
+        """Tell what a version came from, and that from what, over `depth` generations; `down`: what came from it."""
+        if down:
+            from gitreg.registry.descendants import descendants
+
+            return descendants(self.snapshot(at), Selector.parse(selector), depth, now=at is None)
         return reads.lineage(self.files(at), Selector.parse(selector), depth)
 
     def complete(self, prefix: str) -> list[str]:
@@ -235,10 +239,14 @@ class Answering(Opened):
             raise InvalidError(f"{found.model}@{found.version} has no files: it is external", hint="see its provider")
         cache, folder = Cache.of_user(os.environ), Path(to)
         wanted = select(found.artifacts, only)
-        files = pull(wanted, lambda: self.store, cache, folder, link=link, force=force, progress=progress)
+        files = pull(wanted, lambda: self.store_of(found), cache, folder, link=link, force=force, progress=progress)
         pulled.note(cache, folder, found.model, found.version, wanted)
         size = sum(file.size for file in wanted)
         return Pulled(model=found.model, version=found.version, folder=folder, files=tuple(files), bytes=size)
+
+    def store_of(self, manifest: Manifest) -> Store:  # noqa: ARG002 - a server's store knows its files by the version
+        """Give the store that the files of a version come from."""
+        return self.store
 
     def _fixed(self, selector: str) -> Manifest:
         """Read the version that a selector means; one that is named exactly is read offline as well."""

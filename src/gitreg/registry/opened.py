@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from gitreg.config import Where, open_published_store, open_registry_store
 from gitreg.errors import InvalidError
 from gitreg.reader import Snapshot
+from gitreg.reader.parsed import Parsed
 from gitreg.writer import open_target
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class Opened:
         self._trust = trust
         self._target: Target | None = None
         self._fetched = False
+        self._opening = Lock()
+        self._parsed = Parsed()
 
     def __enter__(self) -> Self:
         """Use it for a while."""
@@ -51,15 +55,20 @@ class Opened:
     @property
     def target(self) -> Target:
         """Where the registry is, opened."""
-        if self._target is None:
+        found = self._target
+        if found is None:
             if self.index is not None:
                 raise InvalidError(
                     f"{self.index.uri} is a published index: models, versions, status and lineage can be read from it",
                     hint="to search, to see the past and to write, name the registry itself: --registry ssh://…",
                 )
-            self._target = open_target(self.location)
-            self._target.repository.objects.start()
-        return self._target
+            with self._opening:  # threads share it
+                if self._target is None:
+                    opened = open_target(self.location)
+                    opened.repository.objects.start()
+                    self._target = opened
+                found = self._target
+        return found
 
     @cached_property
     def index(self) -> Site | None:
@@ -84,18 +93,27 @@ class Opened:
         return found
 
     def snapshot(self, at: str | None = None) -> Snapshot:
-        """Read the registry as it is, or as it was at a time (RFC 3339, or a date for its end)."""
-        target = self.target
-        if self._fetch and not self._fetched:
-            tip = target.refresh()
-            self._fetched = True
-        else:
-            tip = target.tip()
+        """Read the registry as it is, or as it was at a time (RFC 3339, or a date for its end).
+
+        It is of the newest commit that is known here, and costs no process: who asks each time reads what is.
+        """
+        target, tip = self.target, self.tip()
         if at is not None:
             from gitreg.reader import commit_before
 
             tip = commit_before(target.repository, tip, at)
-        return Snapshot(target.repository, tip)
+        return Snapshot(target.repository, tip, self._parsed)
+
+    def tip(self) -> str:
+        """Name the newest commit of main that is known here; a URL is asked once, and by `refresh`.
+
+        It takes some microseconds: a file of git's is read, and nothing that could be out of date is remembered.
+        """
+        if self._fetch and not self._fetched:
+            tip = self.target.refresh()
+            self._fetched = True
+            return tip
+        return self.target.tip()
 
     def refresh(self) -> None:
         """Fetch main now, so that the next reads see it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gitreg.digest import Digest
 from gitreg.errors import InvalidError, NotFoundError
 from gitreg.git import history as git_history
+from gitreg.index import INDEX
 from gitreg.layout import MODELS, deployment_path, model_path, version_path
 from gitreg.manifest import Lifecycle, Manifest, Tombstone
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, Version, did_you_mean
@@ -15,7 +16,7 @@ from gitreg.records import dataclass
 from gitreg.registry.results import LineageNode, ModelSummary, StatusRow, VersionDetails, VersionSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gitreg.access import Access
     from gitreg.deployment import Deployment, Status
@@ -52,9 +53,15 @@ def models(snapshot: RegistryFiles, project: str | None) -> list[ModelSummary]:
     """Summarise every model."""
     if project is not None and not snapshot.names(f"{MODELS}/{project}"):
         raise NotFoundError(f"there is no project {project!r}", hint="`gitreg list` shows every model")
+    if isinstance(snapshot, Snapshot) and (snapshot.repository.common_dir / INDEX).exists():
+        from gitreg.registry.listing import models_from_index
+
+        listed = models_from_index(snapshot, project)
+        if listed is not None:
+            return listed
     names = list(snapshot.models(project))
     snapshot.ahead(path for name in names for path in _of_summary(snapshot, name))
-    return [_summary(snapshot, name) for name in names]
+    return [summary(snapshot, name) for name in names]
 
 
 def _of_summary(snapshot: RegistryFiles, name: ModelName) -> Iterator[str]:
@@ -66,7 +73,8 @@ def _of_summary(snapshot: RegistryFiles, name: ModelName) -> Iterator[str]:
     yield from (version_path(name, version) for version in (released or versions)[-1:])
 
 
-def _summary(snapshot: RegistryFiles, name: ModelName) -> ModelSummary:
+def summary(snapshot: RegistryFiles, name: ModelName) -> ModelSummary:
+    """Summarise one model."""
     model = snapshot.model(name)
     versions = snapshot.versions(name)
     try:
@@ -107,9 +115,21 @@ def versions(snapshot: RegistryFiles, name: ModelName) -> list[VersionSummary]:
 
 def rows(snapshot: RegistryFiles, name: ModelName) -> Iterator[tuple[VersionFile | Tombstone, VersionSummary]]:
     """Read and summarise the versions of a model, lowest first."""
+    yield from _rows(snapshot, name, snapshot.every_version(name))
+
+
+def some_versions(snapshot: RegistryFiles, name: ModelName, chosen: Iterable[Version]) -> list[VersionSummary]:
+    """Summarise some versions of a model, in the order in which they are named."""
+    found = (snapshot.find(name, version) for version in chosen)
+    return [row for _, row in _rows(snapshot, name, (each for each in found if each is not None))]
+
+
+def _rows(
+    snapshot: RegistryFiles, name: ModelName, chosen: Iterable[VersionFile | Tombstone]
+) -> Iterator[tuple[VersionFile | Tombstone, VersionSummary]]:
     aliases = snapshot.model(name).aliases
     running = _deployed(snapshot, name)
-    for each in snapshot.every_version(name):
+    for each in chosen:
         yield each, _gone(each) if isinstance(each, Tombstone) else _row(each.manifest, aliases, running)
 
 
@@ -239,7 +259,11 @@ def history(snapshot: Snapshot, name: ModelName, environment: str | None) -> lis
     """List the deployments of a model, newest first."""
     snapshot.model(name)
     chosen = [known_environment(snapshot, environment)] if environment else snapshot.environments()
-    rows = [record for where in chosen for record in records(snapshot, where, name)]
+    return newest_first([record for where in chosen for record in records(snapshot, where, name)], chosen)
+
+
+def newest_first(rows: Iterable[DeploymentRecord], chosen: Sequence[EnvironmentName]) -> list[DeploymentRecord]:
+    """Put the deployments in some environments in order, the newest first."""
     # Of two deployments in one second the later environment in the settings' order comes later.
     order = {where: index for index, where in enumerate(chosen)}
     return sorted(rows, key=lambda row: (row.time, order[row.environment], row.number), reverse=True)
@@ -326,12 +350,11 @@ class AccessRow:
     reason: str
 
 
-def access_rows(snapshot: Snapshot, user: str, model: str | None, environment: str | None) -> list[AccessRow]:
+def access_rows(access: Access, user: str, model: str | None, environment: str | None) -> list[AccessRow]:
     """Explain every action of a user on a model and an environment."""
     from gitreg.access import Action, may
     from gitreg.names import UserName
 
-    access: Access = snapshot.access
     name = ModelName.parse(model) if model else None
     where = EnvironmentName(environment) if environment else None
     rows = []

@@ -84,12 +84,13 @@ class StatusRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineageNode:
-    """A version, or a base outside the registry, with what it came from."""
+    """A version, or a base outside the registry, with what it came from, or else with what came from it."""
 
     name: str
     relation: str | None
     state: str | None
     parents: tuple[LineageNode, ...]
+    children: tuple[LineageNode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,8 @@ def search(snapshot: Snapshot, query: Query, *, now: bool) -> Found:
     def question(connection: Connection) -> tuple[tuple[VersionSummary, ...], str | None, list[str]]:
         prepared = _prepared(snapshot, query, connection)
         hits, cursor = prepared.run(connection, snapshot.commit)
-        said = prepared.unknown(connection) if not hits and query.cursor is None else []
+        lacks = not hits or None in hits[0].keys  # what has no value comes last
+        said = prepared.unknown(connection) if lacks and query.cursor is None else []
         problems = connection.execute("SELECT count(*) FROM problems").fetchone()[0]
         if problems:
             said.append(f"{problems} files could not be read and are left out; `gitreg check` shows what is wrong")
