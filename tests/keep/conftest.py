@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +84,8 @@ def change_settings(forge: Forge, old: str, new: str) -> None:
 
 def register(registry: Registry, data: bytes, version: str, model: str = "risk/other") -> Digest:
     """Register a version of one file with some bytes, as json, which may hold anything."""
-    path = Path("weights.json")
-    path.write_bytes(b'"' + data.hex().encode() + b'"')
-    registry.register(request(model, version, paths=(path,)))
-    return Digest.of(path.read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.json"
+        path.write_bytes(b'"' + data.hex().encode() + b'"')
+        registry.register(request(model, version, paths=(path,)))
+        return Digest.of(path.read_bytes())

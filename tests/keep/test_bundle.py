@@ -74,6 +74,29 @@ def test_a_bundle_since_needs_what_came_before(bare: Registry, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_name_that_is_a_file_and_a_commit_is_refused(
+    bare: Registry, forge: Forge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    git(forge.bare, "tag", "last")
+    bare.bundle([], tmp_path / "last")
+    register(bare, b"early", "1.0.0")
+    bare.bundle([], tmp_path / "later")
+    git(forge.bare, "tag", "later", "last")
+    register(bare, b"late", "1.1.0")
+    with pytest.raises(InvalidError, match="'later' is a file here, and a commit of the registry") as refused:
+        bare.bundle([], tmp_path / "out", since="later")
+    assert refused.value.hint == "write ./later for the file, later^0 for the commit"
+    assert bare.bundle([], tmp_path / "from-file", since="./later").blobs == 1
+    assert bare.bundle([], tmp_path / "from-commit", since="later^0").blobs == 2
+
+
+@pytest.mark.parametrize("since", ["nothing", "no such file", "-x", "v1.0^{/x}"])
+def test_to_go_on_from_nothing_is_refused(bare: Registry, tmp_path: Path, since: str) -> None:
+    with pytest.raises(InvalidError, match="is no file and no commit"):
+        bare.bundle([], tmp_path / "out", since=since)
+
+
 def test_nothing_new_makes_no_bundle(bare: Registry, tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match="nothing happened"):
         bare.bundle([], tmp_path / "empty", since=bare.snapshot().commit)

@@ -6,12 +6,13 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gitreg.digest import Digest
-from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError, UnavailableError
+from gitreg.errors import ConflictError, GitregError, IntegrityError, InvalidError, NotFoundError, UnavailableError
 from gitreg.git import remote
 from gitreg.keep import claims, trash
 from gitreg.keep.claims import claim, claims_in
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gitreg.git import Repository
+    from gitreg.keep.collect import Collected
     from gitreg.objects import Store
     from gitreg.objects.bucket import Bucket
     from gitreg.registry import Registry
@@ -297,6 +299,69 @@ def test_nothing_is_removed_in_the_run_that_took_it(bare: Registry, shelf: Shelf
     [told] = bare.gc(grace="0", trash="0")
     [done] = bare.gc(dry_run=False, grace="0", trash="0")
     assert (told.removed, done.removed, shelf.trash()) == ((orphan.hex,), (orphan.hex,), set())
+
+
+def test_of_two_at_once_neither_removes_what_the_other_just_took(
+    bare: Registry, shelf: Shelf, forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other comes between the move and the second look, and a push lands after the other has ended."""
+    orphan = shelf.put(b'"slow"')
+    others: list[Collected] = []
+
+    def meanwhile() -> None:
+        with open_registry(forge.bare) as other:
+            others.extend(other.gc(dry_run=False, grace="0", trash="0"))
+        _land(forge, orphan)
+
+    _moved(monkeypatch, meanwhile)
+    [done] = bare.gc(dry_run=False, grace="0", trash="0")
+    assert [(each.taken, each.removed) for each in others] == [((), ())]
+    assert (done.taken, done.rescued) == ((), (orphan.hex,))
+    assert (orphan.hex in shelf.blobs(), shelf.trash()) == (True, set())
+
+
+def test_what_a_killed_run_took_is_looked_after_before_it_is_removed(
+    bare: Registry, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = shelf.put(b"orphan")
+
+    def kill() -> None:
+        raise KeyboardInterrupt
+
+    _moved(monkeypatch, kill)
+    with pytest.raises(KeyboardInterrupt):
+        bare.gc(dry_run=False, grace="0", trash="0")
+    assert [bare.gc(dry_run=False, grace="0", trash="0")[0].removed for _ in range(3)] == [(), (orphan.hex,), ()]
+
+
+@pytest.mark.parametrize("step", ["gitreg.writer.publish.publish", "gitreg.writer.target.Target.push"])
+def test_gc_without_grace_beside_an_upload_says_so_and_the_upload_is_refused(
+    bare: Registry, shelf: Shelf, forge: Forge, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It comes when the bytes are there: before the commit is judged on this side, and after."""
+    real: Callable[..., object] = resolve_name(step)
+    collected: list[Collected] = []
+
+    def late(*args: object, **options: object) -> object:
+        if not collected:
+            with open_registry(forge.bare) as other:
+                collected.extend(other.gc(dry_run=False, grace="0", trash="0"))
+        return real(*args, **options)
+
+    monkeypatch.setattr(step, late)
+    with pytest.raises(GitregError, match="not in the object store"):
+        register(bare, b"uploaded", "1.0.0")
+    assert [(len(each.taken), each.recent) for each in collected] == [(1, 1)]
+    digest = register(bare, b"uploaded", "1.0.0")
+    assert [bare.gc(dry_run=False, grace="0", trash="0")[0].recent for _ in range(2)] == [0, 0]
+    assert (digest.hex in shelf.blobs(), shelf.trash()) == (True, set())
+
+
+def test_what_is_taken_long_after_it_came_disturbs_nobody(bare: Registry, shelf: Shelf) -> None:
+    shelf.put(b"orphan")
+    assert bare.gc(grace="0")[0].recent == 1
+    shelf.age(1)
+    assert bare.gc(grace="0")[0].recent == 0
 
 
 def test_what_an_upload_marked_during_the_move_comes_back(

@@ -19,9 +19,9 @@ from safetensors.numpy import save_file
 from gitreg.digest import Digest
 from gitreg.errors import ConflictError, IntegrityError, NotFoundError
 from gitreg.objects import LocalStore, Store, hash_file, similar
+from gitreg.objects.chunks import ChunkCheck
 from gitreg.objects.intake import Ranges, WholeCheck
 from gitreg.objects.local import LocalBucket
-from gitreg.objects.parallel import ChunkCheck
 from gitreg.objects.pipeline import take
 from gitreg.objects.recipes import Part, blob_key, chunks_key, recipe_key
 from gitreg.objects.shared import SAMPLE, SAMPLES, Shared, samples

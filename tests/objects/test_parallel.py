@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
     from gitreg.objects import Cache
-    from gitreg.objects.recipes import Layout
 
 SIZE = 3 * PIECE + 12_345
 CHUNK = 300_000
@@ -307,8 +306,10 @@ def test_a_wrong_chunk_list_does_not_stop_a_right_blob(
 
 def test_a_chunk_list_of_one_huge_chunk_is_not_held_in_memory(faulty: FaultyStore, cache: Cache, data: bytes) -> None:
     digest = keep(faulty, data, SIZE)
-    assert all(end - begin <= PIECE for begin, end, _ in pieces(faulty.layout(digest), [(0, SIZE)]))
-    assert cache.fetch(digest, faulty).read_bytes() == data
+    flip(faulty.file_of(blob_key(digest)), PIECE)
+    with pytest.raises(IntegrityError) as caught:
+        cache.fetch(digest, faulty)
+    assert "wrong are bytes" not in caught.value.message  # the chunk was not read to tell
 
 
 @pytest.mark.parametrize("more", [-1, 1, 1 << 20])
@@ -349,39 +350,20 @@ def test_no_room_is_told_before_a_byte_moves(
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
-class _Listed:
-    """As much of a layout as a plan needs."""
-
-    def __init__(self, sizes: list[int]) -> None:
-        from gitreg.objects.chunks import Chunk, ChunkList
-
-        starts = [sum(sizes[:index]) for index in range(len(sizes))]
-        self.chunks = ChunkList.of([Chunk(at, size, bytes(32)) for at, size in zip(starts, sizes, strict=True)])
-        self.size = sum(sizes)
-
-
-@given(
-    st.lists(st.integers(1, 5 * PIECE), min_size=1, max_size=12),
-    st.lists(st.tuples(st.integers(0, 60 * PIECE), st.integers(1, 10 * PIECE)), max_size=4),
-)
-def test_the_pieces_cover_every_gap_and_do_not_overlap(sizes: list[int], gaps: list[tuple[int, int]]) -> None:
-    layout: Layout = _Listed(sizes)  # type: ignore[assignment]
+@given(st.lists(st.tuples(st.integers(0, 60 * PIECE), st.integers(1, 10 * PIECE)), max_size=4))
+def test_the_pieces_are_the_gaps_and_none_is_large(gaps: list[tuple[int, int]]) -> None:
     missing, at = [], 0
     for wanted, length in sorted(gaps):
-        begin, end = max(wanted, at), min(wanted + length, layout.size)
+        begin, end = max(wanted, at), wanted + length
         if begin < end:
             missing.append((begin, end))
             at = end
-    planned = list(pieces(layout, missing))
+    planned = list(pieces(missing))
 
-    assert all(piece.end - piece.begin <= 2 * PIECE for piece in planned)
+    assert all(0 < piece.end - piece.begin <= PIECE for piece in planned)
     assert all(one.end <= other.begin for one, other in pairwise(planned))
-    for begin, end in missing:
-        reached = begin
-        for piece in planned:
-            if piece.begin <= reached < piece.end:
-                reached = piece.end
-        assert reached >= end
+    assert sum(piece.end - piece.begin for piece in planned) == sum(end - begin for begin, end in missing)
+    assert all(any(begin <= piece.begin and piece.end <= end for begin, end in missing) for piece in planned)
 
 
 # --- mirrors ----------------------------------------------------------------------------------------------------------

@@ -189,6 +189,44 @@ print(json.dumps(said))
 """
 
 
+SECRETS = (".ssh/id", ".aws/credentials", ".netrc", "model", "a/b")
+HIDDEN = """
+import json, os, pwd, sys
+home, *names = sys.argv[1:]
+pwd.getpwuid = lambda _number: type("entry", (), {"pw_dir": home})
+from gitreg.scan.confine import confine
+paths = {"parent": f"/proc/{os.getppid()}/environ", "self": "/proc/self/maps"}
+paths |= {name: f"{home}/{name}" for name in names}
+confine()
+def outcome(path):
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+        return "opened"
+    except PermissionError:
+        return "hidden"
+print(json.dumps({name: outcome(path) for name, path in paths.items()}))
+"""
+
+
+def _has_landlock() -> bool:
+    import ctypes
+
+    return sys.platform == "linux" and bool(ctypes.CDLL(None).syscall(444, None, ctypes.c_size_t(0), 1) > 0)
+
+
+@pytest.mark.skipif(not _has_landlock(), reason="this kernel has no Landlock")
+def test_the_process_cannot_open_keys_and_other_processes(tmp_path: Path) -> None:
+    for name in SECRETS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    command = [sys.executable, "-c", HIDDEN, str(tmp_path.resolve()), *SECRETS]
+    environment = {"PYTHONPATH": SRC}
+    said = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60, env=environment).stdout)
+    opened = [name for name, outcome in said.items() if outcome == "opened"]
+    assert opened == ["model", "a/b"]
+    assert len(said) == 2 + len(SECRETS)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
 def test_the_process_can_read_and_nothing_else(tmp_path: Path) -> None:
     victim = tmp_path / "victim"

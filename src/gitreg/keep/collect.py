@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from gitreg.reader.reachable import Need, Reachable
 
 FORMAT = "gitreg/tombstone/v1"
+_LOOKED = "looked"  # the field of a tombstone that says when a run was sure that nothing needs what it took
 _MARKS = f"{SIMILAR}{MARK}/"
 _MAX_TOMBSTONE = 16 << 20
 _SHOWN = 1000  # versions in one tombstone
+_LATELY = 3600  # seconds; what was written since then may be on its way into a version
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Collected:
     """What a run of gc did in one store, or would do.
 
     `taken` went to the trash, `removed` out of it for good, `rescued` came back out of it since something needs them.
-    `young` blobs are not needed either and wait for their grace to end.
+    `young` blobs are not needed either and wait for their grace to end. `recent` of those taken were written within the
+    last hour: a registration that was about to name them is refused.
     """
 
     store: str
@@ -60,6 +63,7 @@ class Collected:
     rescued: tuple[str, ...]
     young: int
     young_bytes: int
+    recent: int
     kept: int
     kept_bytes: int
 
@@ -105,6 +109,8 @@ class Collector:
             taken, after, back = self._take(old, inventory, provenance)
             rescued += back
         removed, freed = self._purge(after, {*kept, *rescued, *taken}, dry_run=dry_run)
+        if not dry_run:
+            self._note_look({*taken, *map(digest_of, inventory.trash)}, after, removed)
         young = [each for digest, each in going.items() if digest not in old and not each.is_empty]
         stays = [each for digest, each in inventory.stored.items() if digest in kept]
         return Collected(
@@ -116,6 +122,7 @@ class Collector:
             rescued=tuple(sorted(set(rescued))),
             young=len(young),
             young_bytes=sum(each.size for each in young),
+            recent=sum(not each.is_empty and each.modified > self._now - _LATELY for each in taken.values()),
             kept=len(stays),
             kept_bytes=sum(each.size for each in stays),
         )
@@ -253,25 +260,34 @@ class Collector:
         return sorted({digest for key in keys if (digest := digest_of(key))})
 
     def _purge(self, inventory: Inventory, kept: Collection[str], *, dry_run: bool) -> tuple[set[str], int]:
-        """Remove for good what has lain in the trash for long enough, and never what this run put there."""
+        """Remove for good what has lain in the trash for long enough, and that a run before this one looked after.
+
+        So nothing goes that this run put there, or another one that has not finished yet.
+        """
         removed: dict[str, int] = {}
         for key, found in inventory.trash.items():
             digest = digest_of(key)
             if digest is None or ((digest in kept or self._is_needed(digest)) and not _is_back(key, inventory)):
                 continue
-            if self._taken_at(digest, found) > self._now - self._terms.trash:
+            record = self._tombstone(digest)
+            if _LOOKED not in record or _taken_at(record, found) > self._now - self._terms.trash:
                 continue
             removed[digest] = removed.get(digest, 0) + found.size
             if not dry_run:
                 self._bucket.delete(TRASH + key)
         for digest in removed if not dry_run else ():
-            self._close_tombstone(digest)
+            self._add_to_tombstone(digest, "removed")
         return set(removed), sum(removed.values())
 
-    def _taken_at(self, digest: str, found: Found) -> float:
-        record = self._tombstone(digest)
-        taken = record.get("taken")
-        return _seconds(taken) if isinstance(taken, str) else found.modified
+    def _note_look(self, seen: Collection[str | None], after: Inventory, removed: Collection[str]) -> None:
+        """Write down of what lay in the trash before the refs were looked at for the last time that nothing needs it.
+
+        A run that was killed has not written it, nor has one that is still going on.
+        """
+        lying = {digest for key in after.trash if (digest := digest_of(key)) in seen and digest not in removed}
+        for digest in sorted(filter(None, lying)):
+            if _LOOKED not in self._tombstone(digest):
+                self._add_to_tombstone(digest, _LOOKED)
 
     def _tombstone(self, digest: str) -> dict[str, object]:
         data = self._bucket.get(tombstone_key(digest), limit=_MAX_TOMBSTONE)
@@ -281,9 +297,14 @@ class Collector:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def _close_tombstone(self, digest: str) -> None:
-        record = self._tombstone(digest) | {"removed": iso(int(self._now))}
+    def _add_to_tombstone(self, digest: str, name: str) -> None:
+        record = self._tombstone(digest) | {name: iso(int(self._now))}
         self._bucket.put(tombstone_key(digest), _json(record), replace=True)
+
+
+def _taken_at(record: dict[str, object], found: Found) -> float:
+    taken = record.get("taken")
+    return _seconds(taken) if isinstance(taken, str) else found.modified
 
 
 def _is_back(key: str, inventory: Inventory) -> bool:

@@ -9,7 +9,7 @@ from gitreg.digest import Digest
 from gitreg.errors import GitregError, IntegrityError, NotFoundError
 from gitreg.keep.inventory import BLOBS, Inventory
 from gitreg.keep.mend import Looks, Mender
-from gitreg.objects.parallel import ChunkCheck
+from gitreg.objects.chunks import ChunkCheck
 from gitreg.objects.recipes import MAX_SIZE, Layout, Part, blob_key, chunks_key, layout_of
 from gitreg.records import dataclass, replace
 

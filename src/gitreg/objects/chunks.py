@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitreg.errors import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from _typeshed import ReadableBuffer
@@ -114,6 +114,39 @@ class ChunkList:
         if len(entries) % _ENTRY.size or sum(length for length, _ in _ENTRY.iter_unpack(entries)) != size:
             raise InvalidError("its chunks are not the whole of the blob")
         return cls(size, entries)
+
+
+class ChunkCheck:
+    """The comparison of bytes with the chunks that they are made of, as they come."""
+
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
+        """Expect the bytes of these chunks, one after the other."""
+        self.damaged: list[Chunk] = []
+        self._chunks = iter(chunks)
+        self._chunk: Chunk | None = None
+        self._left = 0
+        self._begin()
+
+    def update(self, data: ReadableBuffer) -> None:
+        """Hear of the bytes that follow those before."""
+        left = memoryview(data).cast("B")
+        while left and self._chunk is not None:
+            part = left[: self._left]
+            self._hasher.update(part)
+            self._left -= len(part)
+            left = left[len(part) :]
+            if not self._left:
+                if self._hasher.digest() != self._chunk.digest:
+                    self.damaged.append(self._chunk)
+                self._begin()
+
+    def _begin(self) -> None:
+        self._chunk = next((chunk for chunk in self._chunks if chunk.size), None)
+        if self._chunk is not None:
+            from blake3 import blake3
+
+            self._hasher = blake3()
+            self._left = self._chunk.size
 
 
 class Cutting:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, cast
 from gitreg.digest import Digest
 from gitreg.errors import ConflictError
 from gitreg.objects import similar
-from gitreg.objects.chunks import LISTED_FROM, ChunkList, Cutting, tensor_borders
+from gitreg.objects.chunks import LISTED_FROM, ChunkCheck, ChunkList, Cutting, tensor_borders
 from gitreg.objects.faults import reading
-from gitreg.objects.parallel import ChunkCheck
 from gitreg.objects.pipeline import Taken, take
 from gitreg.objects.recipes import (
     Range,

@@ -84,19 +84,35 @@ def _name(manifest: Manifest, artifact: Artifact) -> str:
 
 def _earlier(snapshot: Snapshot, since: str, selectors: Sequence[str]) -> tuple[str, set[Digest]]:
     """Find the commit that an earlier bundle reached, and the blobs that are where it was taken in."""
+    commit = _commit_named(snapshot, since)
     if Path(since).is_file():
+        if commit is not None:
+            hint = f"write ./{since} for the file, {since}^0 for the commit"
+            raise InvalidError(f"{since!r} is a file here, and a commit of the registry", hint=hint)
         index = bundles.index_of(Path(since))
         then = Snapshot(snapshot.repository, _on_main(snapshot, index.commit, since))
         names: Sequence[str] = sorted(index.names)
+    elif commit is None:
+        raise InvalidError(
+            f"{since!r} is no file and no commit", hint="give the last bundle, or the commit that it names"
+        )
     else:
-        found = snapshot.repository.run(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{since}^{{commit}}"])
-        then = Snapshot(snapshot.repository, _on_main(snapshot, found.decode("ascii").strip(), since))
+        then = Snapshot(snapshot.repository, _on_main(snapshot, commit, since))
         names = selectors or [str(name) for name in then.models()]
     brought: set[Digest] = set()
     for name in names:
         with suppress(NotFoundError):  # it was not there then
             brought.update(artifact.digest for each in _chosen(then, [name]) for artifact in each.artifacts)
     return then.commit, brought
+
+
+def _commit_named(snapshot: Snapshot, name: str) -> str | None:
+    from gitreg.git.lookup import commit_of
+
+    try:
+        return commit_of(snapshot.repository, name)
+    except InvalidError:  # a file may be called so, and no commit
+        return None
 
 
 def _on_main(snapshot: Snapshot, oid: str, since: str) -> str:

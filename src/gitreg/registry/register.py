@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,13 @@ from gitreg.writer import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from gitreg.git import Signature
     from gitreg.objects import Progress, Source, Store, StoredFile
     from gitreg.objects.digests import Digests
-    from gitreg.reader import Snapshot
+    from gitreg.reader import RegistryFiles, Snapshot
     from gitreg.registry.inspected import Inspected
     from gitreg.scan import Inspector
 
@@ -100,7 +102,7 @@ def _taken(snapshot: Snapshot, name: ModelName, version: Version) -> ConflictErr
     return ConflictError(what, hint=f"the next one is {snapshot.versions(name)[-1].bump('patch')}: --bump patch")
 
 
-def check_parents(snapshot: Snapshot, request: RegisterRequest) -> None:
+def check_parents(snapshot: RegistryFiles, request: RegisterRequest) -> None:
     """Refuse parents that do not exist, before anything is uploaded."""
     for parent in request.parents:
         model, version, _ = _parent_parts(parent)
@@ -126,6 +128,15 @@ def claimed(request: RegisterRequest, inspected: Inspected | None) -> tuple[Stor
         StoredFile(source.path, Digest.of(source.path.encode()), source.file.stat().st_size, str(source.format))
         for source in _sources(request, inspected)
     )
+
+
+def inspector(request: RegisterRequest) -> AbstractContextManager[Inspector | None]:
+    """Start the process that looks into the files of a request, where it has any."""
+    if not request.paths:
+        return nullcontext()
+    from gitreg.scan import Inspector
+
+    return Inspector()
 
 
 def looked_into(
@@ -196,6 +207,8 @@ class Prepared:
     code: Mapping[str, object] | None
     created: str
     inspected: Inspected | None = None
+    told: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """What a client says that it found in each file, where nobody here has looked into them."""
 
     def manifest(self, version: Version) -> Manifest:
         """Build the manifest; InvalidError names every field that is wrong."""
@@ -217,7 +230,7 @@ class Prepared:
             "created": self.created,
             "author": {"name": self.author.name, "email": self.author.email},
             "description": request.description,
-            "artifacts": [_artifact(file, self.inspected) for file in self.files],
+            "artifacts": [_artifact(file, self._report(file.path)) for file in self.files],
             "external": dict(request.external) if request.external else None,
             "training": {key: value for key, value in training.items() if value},
             "metrics": dict(request.metrics),
@@ -230,6 +243,9 @@ class Prepared:
             "lifecycle": str(Lifecycle.ACTIVE),
         }
         return {key: value for key, value in data.items() if value not in (None, [], {})}
+
+    def _report(self, path: str) -> Mapping[str, object]:
+        return self.inspected.report(path) if self.inspected else self.told.get(path, {})
 
     def _signature(self) -> dict[str, object] | None:
         """Give the user's signature, or what the files say."""
@@ -275,12 +291,11 @@ def _bytes(data: dict[str, object]) -> bytes:
     return dump(data)
 
 
-def _artifact(file: StoredFile, inspected: Inspected | None) -> dict[str, object]:
+def _artifact(file: StoredFile, report: Mapping[str, object]) -> dict[str, object]:
     data: dict[str, object] = {"path": file.path, "digest": str(file.digest), "size": file.size}
     if file.format:
         data["format"] = file.format
-    report = inspected.report(file.path) if inspected else {}
-    return {**data, "inspection": report} if report else data
+    return {**data, "inspection": dict(report)} if report else data
 
 
 def _parent(text: str) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Take away from this process what reading a file does not need: memory, time, files, processes, the network.
 
 Limits hold wherever POSIX does; on Linux a filter of system calls (seccomp) also refuses all but those that are listed
-here, which read files, take memory and answer. A platform that refuses one of these has the others.
+here, which read files, take memory and answer; and Landlock hides the user's keys and the other processes. A platform
+that refuses one of these has the others.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ def _filter_calls() -> bool:
     try:
         import ctypes
 
+        from gitreg.scan.landlock import hide, secrets
+
         libc = ctypes.CDLL(None, use_errno=True)
         program = _program(*known)
         code = ctypes.create_string_buffer(program, len(program))
@@ -120,6 +123,7 @@ def _filter_calls() -> bool:
         filled = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
         if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
             return False
+        hide(libc, secrets())
         return bool(libc.prctl(_SECCOMP, _FILTER, filled, 0, 0) == 0)
     except (ImportError, OSError, AttributeError):
         return False
