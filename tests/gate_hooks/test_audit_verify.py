@@ -99,6 +99,72 @@ def entries(server: Server) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines(server)]
 
 
+# A group of requests: each entry begins where the one before leads, and names where main was
+
+
+def group_of(server: Server, *versions: str) -> tuple[list[str], list[audit.Entry]]:
+    """Write commits one upon the other, and the entries of the group that they are."""
+    tip = server.tip()
+    chain = [tip]
+    for version in versions:
+        chain.append(bring(server, server.commit(version_file(version), parent=chain[-1])))
+    steps = itertools.pairwise(chain)
+    return chain, [
+        audit.Entry("2026-01-31T12:00:00Z", "alice", (RefUpdate(old, new, MAIN),), (), base=None if old == tip else tip)
+        for old, new in steps
+    ]
+
+
+def test_a_group_that_landed_covers_each_of_its_commits(story: Server) -> None:
+    before = verified(story)
+    chain, made = group_of(story, "2.0.0", "2.1.0", "2.2.0")
+    audit.append_all(story.path, made)
+    story.move(MAIN, chain[-1])
+    found = verified(story)
+
+    assert said(found) == []
+    assert (found.entries, found.landed, found.commits) == (before.entries + 3, before.landed + 3, before.commits + 3)
+    assert audit.actors_of(story.path, chain[1:]) == dict.fromkeys(chain[1:], "alice")
+
+
+def test_a_group_that_lost_the_race_is_superseded_as_a_whole(story: Server) -> None:
+    _, made = group_of(story, "2.0.0", "2.1.0", "2.2.0")
+    audit.append_all(story.path, made)
+    assert story.push("alice", version_file("2.0.0")).accepted
+    found = verified(story)
+
+    assert said(found) == []
+    assert found.superseded == 3
+
+
+def test_a_group_whose_log_was_cut_off_by_a_kill_is_no_damage(story: Server) -> None:
+    _, made = group_of(story, "2.0.0", "2.1.0", "2.2.0")
+    audit.append_all(story.path, made)
+    whole = lines(story)
+    rewrite(story, [*whole[:-1], whole[-1][:20]])
+    audit.head_path(story.path).write_bytes(2 * _slot(Place(7, json.loads(whole[6])["hash"])))
+    assert story.push("alice", version_file("2.0.0")).accepted
+
+    assert said(verified(story)) == []
+
+
+def test_a_commit_in_a_group_that_no_decision_let_in_is_found(story: Server) -> None:
+    chain, made = group_of(story, "2.0.0", "2.1.0", "2.2.0")
+    audit.append_all(story.path, [made[0], made[2]])
+    story.move(MAIN, chain[-1])
+
+    assert any(MISSING in each and chain[2][:12] in each for each in said(verified(story)))
+
+
+def test_a_group_on_a_main_that_is_not_there_any_more_is_found(story: Server) -> None:
+    chain, made = group_of(story, "2.0.0", "2.1.0")
+    lost = chain[1]
+    strange = [audit.Entry("2026-01-31T12:00:00Z", "alice", each.updates, (), base=lost) for each in made]
+    audit.append_all(story.path, strange[1:])
+
+    assert any("not on main any more" in each for each in said(verified(story)))
+
+
 # No false alarm
 
 

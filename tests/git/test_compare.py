@@ -8,6 +8,7 @@ import pytest
 
 from gitreg.errors import InvalidError
 from gitreg.git import Objects, Repository, changed_paths
+from gitreg.git.catfile import CatFile
 from gitreg.git.compare import TooMuchError, changed_along
 from tests.git.support import advance, blob, commit, raw_tree
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the round trips to git: how many things each question asks for."""
     found: list[int] = []
-    real = Objects._send
+    real = CatFile._send
 
-    def counting(self: Objects, commands: Iterable[str]) -> None:
+    def counting(self: CatFile, commands: Iterable[str]) -> None:
         listed = list(commands)
         found.append(len(listed))
         real(self, listed)
 
-    monkeypatch.setattr(Objects, "_send", counting)
+    monkeypatch.setattr(CatFile, "_send", counting)
     return found
 
 

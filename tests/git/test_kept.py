@@ -59,7 +59,7 @@ def test_a_path_is_found_in_folders_that_were_read_as_git_finds_it(
     for path in ("a/b/c", "a/b/d"):
         repository.objects.blob(tip, path)
     # Both are there by now, and nothing more of them is asked for.
-    monkeypatch.setattr(type(repository.objects), "_send", None)
+    monkeypatch.setattr("gitreg.git.catfile.CatFile._send", None)
     assert repository.objects.blob(tip, "a/b/none") is None
     assert repository.objects.blob(tip, "none") is None
     assert repository.objects.blob(tip, "a/b/d") == b"3"

@@ -11,6 +11,7 @@ import pytest
 
 from gitreg.errors import GitregError, IntegrityError, InvalidError, NotFoundError, UnavailableError
 from gitreg.git import Repository, refs
+from gitreg.git.catfile import CatFile
 from gitreg.git.create import create
 from tests.git.support import ALICE, MAIN, advance, blob, commit, git, raw_tree
 
@@ -137,7 +138,7 @@ def test_a_damaged_object_is_told_and_the_next_one_is_read(repository: Repositor
 def test_an_object_shorter_than_it_claims_does_not_hang(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gitreg.git.objects._PATIENCE", 0.3)
+    monkeypatch.setattr("gitreg.git.catfile._PATIENCE", 0.3)
     tip = advance(repository, {"good": b"1"})
     oid = blob(repository, b"to be damaged" * 100)
     path = _loose(repository, oid)
@@ -151,7 +152,7 @@ def test_an_object_shorter_than_it_claims_does_not_hang(
 def test_when_git_dies_the_error_is_clear_and_the_next_question_starts_another(repository: Repository) -> None:
     tip = advance(repository, {"a": b"1", "b": b"2"})
     assert repository.objects.blob(tip, "a") == b"1"
-    process = repository.objects._process
+    process = repository.objects._git._process
     assert process is not None
     process.kill()
     process.wait()
@@ -163,7 +164,7 @@ def test_when_git_dies_the_error_is_clear_and_the_next_question_starts_another(r
 def test_what_was_read_is_remembered_and_takes_no_process(repository: Repository) -> None:
     tip = advance(repository, {"a": b"1", "b": b"2"})
     repository.objects.prefetch([f"{tip}:a", f"{tip}:b", f"{tip}:none"])
-    process = repository.objects._process
+    process = repository.objects._git._process
     assert process is not None
     process.kill()
     process.wait()
@@ -171,7 +172,7 @@ def test_what_was_read_is_remembered_and_takes_no_process(repository: Repository
     assert repository.objects.blob(tip, "b") == b"2"
     repository.objects.close()
     assert repository.objects.blob(tip, "a") == b"1"
-    assert repository.objects._process is not process
+    assert repository.objects._git._process is not process
 
 
 def test_an_interrupted_answer_does_not_answer_the_next_question(
@@ -183,7 +184,7 @@ def test_an_interrupted_answer_does_not_answer_the_next_question(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("gitreg.git.objects._read_contents", interrupt)
+        patch.setattr("gitreg.git.catfile._read_contents", interrupt)
         with pytest.raises(KeyboardInterrupt):
             repository.objects.blob(tip, "a")
     assert repository.objects.blob(tip, "b") == b"2"
@@ -354,7 +355,7 @@ def test_what_nobody_closed_leaves_no_process_behind_even_in_a_cycle(repository:
     tip = advance(repository, {"f": b"1"})
     first = Repository.open(repository.git_dir)
     assert first.objects.blob(tip, "f") == b"1"
-    process = first.objects._process
+    process = first.objects._git._process
     assert process
     pid = process.pid
     # Younger than the process, so that a finaliser of its own would run after the one of the process.
@@ -366,3 +367,16 @@ def test_what_nobody_closed_leaves_no_process_behind_even_in_a_cycle(repository:
 
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_the_process_is_started_anew_now_and_then(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gitreg.git.catfile._MOST_ASKED", 3)
+    git = CatFile(repository.runner)
+    tip = advance(repository, {"a": b"1"})
+    processes = set()
+    for _ in range(7):
+        assert [info.oid for info in git.infos([tip]) if info] == [tip]
+        assert git._process
+        processes.add(git._process.pid)
+    git.close()
+    assert len(processes) == 3

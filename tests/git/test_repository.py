@@ -206,7 +206,7 @@ def test_an_argument_with_a_zero_byte_is_invalid(repository: Repository) -> None
 def test_closing_twice_is_fine_and_leaves_no_process(repository: Repository) -> None:
     tip = advance(repository, {"a": b"1"})
     repository.objects.blob(tip, "a")
-    process = repository.objects._process
+    process = repository.objects._git._process
     assert process is not None
     repository.close()
     repository.close()
@@ -219,7 +219,7 @@ def test_git_ends_with_a_killed_process(repository: Repository) -> None:
     script = (
         "import os, sys\nfrom gitreg.git import Repository\n"
         "opened = Repository.open(sys.argv[1])\nopened.objects.commit(sys.argv[2])\n"
-        "print(opened.objects._process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+        "print(opened.objects._git._process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
     )
     import sys
 

@@ -70,6 +70,26 @@ def test_once_more_rewrites_little(repository: Repository) -> None:
     git(repository.git_dir, "fsck", "--strict")
 
 
+def test_the_index_over_all_packs_is_written_anew_once_much_is_new(repository: Repository, tmp_path: Path) -> None:
+    _grown(repository, 40)
+    advance(repository, {"big": os.urandom(100_000)})
+    upkeep(repository)
+    index = repository.git_dir / "objects" / "pack" / "multi-pack-index"
+    before = index.read_bytes()
+
+    tip = _grown(repository, 1)[-1]
+    done = upkeep(repository)
+    assert (index.read_bytes() == before, done.after.loose_objects) == (True, 0)
+    git(tmp_path, "clone", "--quiet", "--bare", "--no-local", str(repository.git_dir), "clone.git")
+    assert git(tmp_path / "clone.git", "rev-parse", MAIN) == tip
+    git(repository.git_dir, "fsck", "--strict")
+
+    advance(repository, {"big": os.urandom(100_000)})
+    upkeep(repository)
+    assert index.read_bytes() != before
+    git(repository.git_dir, "multi-pack-index", "verify")
+
+
 def test_a_reader_goes_on_while_packs_are_replaced(repository: Repository) -> None:
     commits = _grown(repository)
     upkeep(repository)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -16,11 +17,11 @@ from gitreg.errors import ConflictError, DeniedError, InvalidError, UnavailableE
 from gitreg.git import Repository, refs, remote
 from gitreg.registry import Mode, open_registry
 from gitreg.writer import Plan, Target
-from gitreg.writer.publish import publish
+from gitreg.writer.publish import MOST_COMPARED, diff_text, publish
 from tests.registries import MAIN, git, request, state_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from gitreg.git.remote import PushResult
     from gitreg.reader import Snapshot
@@ -212,6 +213,43 @@ def test_a_plan_that_breaks_the_rules_is_refused_before_a_commit_is_written(forg
     said = str(refused.value)
     assert all(code in said for code in ("[version-removed]", "[policy-mixed]", "[file-invalid]"))
     assert forge.tip() == bare.snapshot().commit
+
+
+class _Files(dict[str, bytes]):
+    """Files in the place of a snapshot's."""
+
+    def read(self, path: str) -> bytes | None:
+        return self.get(path)
+
+
+def _show(files: Mapping[str, bytes], **edits: bytes | None) -> str:
+    return diff_text(edits, cast("Snapshot", _Files(files)))
+
+
+def test_a_plan_of_few_lines_is_compared_line_by_line() -> None:
+    before = b"".join(b"%d\n" % number for number in range(MOST_COMPARED // 2))
+    shown = _show({"a": before, "b": b"gone\n"}, a=before.replace(b"\n500\n", b"\nx\n"), b=None)
+    assert shown == (
+        "--- a/a\n+++ b/a\n@@ -498,7 +498,7 @@\n 497\n 498\n 499\n-500\n+x\n 501\n 502\n 503\n"
+        "--- a/b\n+++ /dev/null\n@@ -1 +0,0 @@\n-gone\n"
+    )
+
+
+def test_a_plan_of_many_lines_is_shown_without_being_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = list[int]()
+    unified_diff = difflib.unified_diff
+
+    def counting(old: list[str], new: list[str], before: str, after: str) -> Iterator[str]:
+        compared.append(len(old) * len(new))
+        return unified_diff(old, new, before, after)
+
+    monkeypatch.setattr("gitreg.writer.publish.difflib.unified_diff", counting)
+    half = MOST_COMPARED // 2
+    files = {"a": b"x\n" * half, "b": b"y\n" * half, "c": b"z\n"}
+    shown = _show(files, a=b"y\n" * half, b=b"x\n", c=b"z\n", d=b"w\n")
+    assert sum(compared) == half * half
+    assert f"--- a/b\n+++ b/b\n@@ -1,{half} +1,1 @@\n" + "-y\n" * half + "+x\n--- /dev/null\n" in shown
+    assert "/c" not in shown
 
 
 def test_a_messages_trailers_stay_on_one_line() -> None:

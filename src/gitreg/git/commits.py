@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from gitreg.git.repository import Repository
 
 
+# core.ignoreCase would make two paths that differ in case one; hooks would be told of a ref that never is.
+_SETTINGS = ("-c", "core.ignoreCase=false", "-c", f"core.hooksPath={os.devnull}")
+FAST_IMPORT = (*_SETTINGS, "fast-import", "--quiet", "--done", "--date-format=raw")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A commit to be written: what each path shall hold (None: nothing), the message, who wrote it.
@@ -94,13 +99,19 @@ def _complete(repository: Repository, drafts: Sequence[Draft]) -> list[Draft]:
 
 
 def _stream(repository: Repository, parent: Oid | None, drafts: Sequence[Draft]) -> Iterator[bytes]:
-    """Make the input of fast-import: the commits on a branch, then that branch taken back.
+    """Make the whole input of fast-import."""
+    yield b"feature done\n"
+    yield from commands(repository, parent, drafts)
+    yield b"done\n"
+
+
+def commands(repository: Repository, parent: Oid | None, drafts: Sequence[Draft]) -> Iterator[bytes]:
+    """Tell fast-import to write commits on a branch, to name them, and to take that branch back.
 
     A branch that ends at no commit is never written, so nothing needs tidying up after a kill, and the objects, like
     those of any interrupted git command, are pruned one day where nothing comes to point at them.
     """
     branch = f"refs/gitreg/pending/{os.urandom(8).hex()}".encode()
-    yield b"feature done\n"
     for number, draft in enumerate(drafts, 1):
         yield b"commit %s\nmark :%d\n" % (branch, number)
         yield b"author %s\ncommitter %s\n" % (_line(draft.author), _line(draft.committer))
@@ -110,7 +121,7 @@ def _stream(repository: Repository, parent: Oid | None, drafts: Sequence[Draft])
         yield from map(_edit, *_sides(draft))
         yield b"\n"
     yield b"".join(b"get-mark :%d\n" % number for number in range(1, len(drafts) + 1))
-    yield b"reset %s\nfrom %s\n\ndone\n" % (branch, repository.null_oid.encode())
+    yield b"reset %s\nfrom %s\n\n" % (branch, repository.null_oid.encode())
 
 
 def _sides(draft: Draft) -> tuple[list[str], list[bytes | None]]:
@@ -153,10 +164,7 @@ def _message(message: str) -> bytes:
 
 
 def _import(repository: Repository, stream: bytes, count: int) -> list[Oid]:
-    # core.ignoreCase would make two paths that differ in case one; hooks would be told of a ref that never is.
-    settings = ["-c", "core.ignoreCase=false", "-c", f"core.hooksPath={os.devnull}"]
-    args = [*settings, "fast-import", "--quiet", "--done", "--date-format=raw"]
-    process = repository.runner.start(args, stdin=True)
+    process = repository.runner.start(FAST_IMPORT, stdin=True)
     try:
         output, said = process.communicate(stream)
     except BaseException:
@@ -166,7 +174,7 @@ def _import(repository: Repository, stream: bytes, count: int) -> list[Oid]:
     errors = said.decode("utf-8", "replace")
     if process.returncode != 0:
         (repository.git_dir / f"fast_import_crash_{process.pid}").unlink(missing_ok=True)
-        raise failure(args, process.returncode, errors)
+        raise failure(FAST_IMPORT, process.returncode, errors)
     oids = output.decode("ascii").split()
     if len(oids) != count:
         raise UnavailableError(f"git fast-import named {len(oids)} commits instead of {count}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gitreg.reader import Snapshot
-from gitreg.records import dataclass, field
+from gitreg.records import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,16 @@ class Plan:
         """The commit message: subject, body, trailers."""
         trailers = "\n".join(f"{key}: {' '.join(value.split())}" for key, value in self.trailers.items() if value)
         return "\n\n".join(part for part in (self.subject, self.body, trailers) if part) + "\n"
+
+    def effective(self, snapshot: Snapshot) -> Plan:
+        """Leave out edits that change nothing."""
+        kept = {path: data for path, data in self.edits.items() if snapshot.read(path) != data}
+        return replace(self, edits=kept)
+
+    def written(self, commit: str | None, ref: str) -> Written:
+        """Say what became of it."""
+        paths = tuple(sorted(self.edits))
+        return Written(commit=commit, ref=ref, subject=self.subject, paths=paths, notes=self.notes, about=self.about)
 
 
 Planner = Callable[[Snapshot], Plan]

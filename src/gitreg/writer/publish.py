@@ -17,17 +17,19 @@ from gitreg.layout import DEPLOYMENTS, MAIN, PROPOSALS
 from gitreg.names import UserName
 from gitreg.reader import Overlay, Snapshot
 from gitreg.records import replace
-from gitreg.writer.plan import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from gitreg.changes import State
     from gitreg.digest import Digest
-    from gitreg.writer.plan import Mode, Plan, Planner
+    from gitreg.writer.plan import Mode, Plan, Planner, Written
     from gitreg.writer.target import Target
 
 PATIENCE = 300.0
 MAX_PAUSE = 2.0
+MOST_COMPARED = 2000
+"""Lines, old and new together, that are compared to show a plan: that takes the square of their number and more."""
 
 
 def publish(target: Target, planner: Planner, mode: Mode, *, known_sizes: Mapping[str, int] | None = None) -> Written:
@@ -43,9 +45,9 @@ def publish(target: Target, planner: Planner, mode: Mode, *, known_sizes: Mappin
         attempt = 0
         while True:
             snapshot = Snapshot(target.repository, target.refresh())
-            plan = _effective(planner(snapshot), snapshot)
+            plan = planner(snapshot).effective(snapshot)
             if not plan.edits:
-                return replace(_written(plan, None, MAIN), dry_run=mode.dry_run)
+                return replace(plan.written(None, MAIN), dry_run=mode.dry_run)
             done = _attempt(target, snapshot, plan, mode, known_sizes)
             if done is not None:
                 return done
@@ -53,12 +55,6 @@ def publish(target: Target, planner: Planner, mode: Mode, *, known_sizes: Mappin
             if time.monotonic() > deadline:
                 raise ConflictError(f"main kept moving for {PATIENCE:.0f} s", hint="nothing was changed; try again")
             time.sleep(random.uniform(0, min(MAX_PAUSE, 0.02 * 2**attempt)))  # noqa: S311 - jitter, not a secret
-
-
-def _effective(plan: Plan, snapshot: Snapshot) -> Plan:
-    """Leave out edits that change nothing."""
-    kept = {path: data for path, data in plan.edits.items() if snapshot.read(path) != data}
-    return replace(plan, edits=kept)
 
 
 def _attempt(
@@ -75,7 +71,7 @@ def _attempt(
     if signed:
         violations += _foreseen(target, snapshot, mode)
     if mode.dry_run:
-        shown = _written(plan, None, ref)
+        shown = plan.written(None, ref)
         return replace(shown, dry_run=True, diff=diff_text(plan.edits, snapshot), violations=tuple(violations))
     if violations:
         raise refusal(violations, "the registry would refuse this")
@@ -89,7 +85,7 @@ def _attempt(
         return None
     if result:
         raise refusal_of_text(result)
-    written = _written(plan, oid, ref)
+    written = plan.written(oid, ref)
     if mode.propose:
         return written
     return replace(written, notes=(*written.notes, *_follow_up(target, oid, snapshot.commit, plan, mode)))
@@ -140,7 +136,7 @@ def _follow_up(target: Target, oid: str, old: str, plan: Plan, mode: Mode) -> tu
     """Do what is left to do once a commit is on main: local ref, work tree, tags; tell what failed."""
     try:
         target.arrived(oid, old)
-        if any(map(_is_pointer, plan.edits)) and target.marks_deployments:
+        if any(map(is_pointer, plan.edits)) and target.marks_deployments:
             from gitreg.writer.marking import mark
 
             mark(target, push=True, actor=target.actor(mode.user))
@@ -148,12 +144,6 @@ def _follow_up(target: Target, oid: str, old: str, plan: Plan, mode: Mode) -> tu
         # What is written is written: this is no failure of the write.
         return (f"it is on main, but what follows from it is not done here yet: {error}",)
     return ()
-
-
-def _written(plan: Plan, oid: str | None, ref: str) -> Written:
-    return Written(
-        commit=oid, ref=ref, subject=plan.subject, paths=tuple(sorted(plan.edits)), notes=plan.notes, about=plan.about
-    )
 
 
 def _slug(subject: str) -> str:
@@ -166,11 +156,9 @@ def prejudge(
     target: Target, snapshot: Snapshot, plan: Plan, user: UserName | None, known_sizes: Mapping[str, int] | None = None
 ) -> list[Violation]:
     """Give the gate's verdict on a plan before anything is written; without a user the access rules are left out."""
-    if target.repository.is_shallow and not target.is_local and any(map(_is_pointer, plan.edits)):
+    if target.repository.is_shallow and not target.is_local and any(map(is_pointer, plan.edits)):
         return []  # what a pointer was before is not known here; the server knows
-    edits = tuple(
-        PathEdit(path, _entry(snapshot.read(path)), _entry(data)) for path, data in sorted(plan.edits.items())
-    )
+    edits = path_edits(plan.edits, snapshot)
     stored = sizes(snapshot, target.store_base)
     known = known_sizes or {}
 
@@ -187,8 +175,14 @@ def prejudge(
     return [violation for violation in found if violation.code is not Code.STORE_UNAVAILABLE]
 
 
-def _is_pointer(path: str) -> bool:
+def is_pointer(path: str) -> bool:
+    """Whether a path is a deployment pointer."""
     return path.startswith(f"{DEPLOYMENTS}/")
+
+
+def path_edits(edits: Mapping[str, bytes | None], before: State) -> tuple[PathEdit, ...]:
+    """Say what edits do to a state, as the gate is told it."""
+    return tuple(PathEdit(path, _entry(before.read(path)), _entry(data)) for path, data in sorted(edits.items()))
 
 
 def _entry(data: bytes | None) -> FileEntry | None:
@@ -196,14 +190,30 @@ def _entry(data: bytes | None) -> FileEntry | None:
 
 
 def diff_text(edits: Mapping[str, bytes | None], snapshot: Snapshot) -> str:
-    """Show the edits as a unified diff."""
+    """Show the edits as a unified diff; what is too long to be compared, as removed and added."""
     parts: list[str] = []
+    left = MOST_COMPARED
     for path, new in sorted(edits.items()):
         old = snapshot.read(path)
-        parts += difflib.unified_diff(
-            old.decode("utf-8", "replace").splitlines(keepends=True) if old is not None else [],
-            new.decode("utf-8", "replace").splitlines(keepends=True) if new is not None else [],
-            f"a/{path}" if old is not None else "/dev/null",
-            f"b/{path}" if new is not None else "/dev/null",
-        )
+        before, after = _lines(old), _lines(new)
+        names = f"a/{path}" if old is not None else "/dev/null", f"b/{path}" if new is not None else "/dev/null"
+        if before and after:
+            left -= len(before) + len(after)
+        if before and after and left < 0:
+            parts += _replaced(before, after, *names)
+        else:
+            parts += difflib.unified_diff(before, after, *names)
     return "".join(parts)
+
+
+def _lines(data: bytes | None) -> list[str]:
+    return data.decode("utf-8", "replace").splitlines(keepends=True) if data is not None else []
+
+
+def _replaced(before: list[str], after: list[str], old: str, new: str) -> Iterator[str]:
+    """Show a file as one hunk that removes every line and adds every line, without comparing them."""
+    if before == after:
+        return
+    yield f"--- {old}\n+++ {new}\n@@ -1,{len(before)} +1,{len(after)} @@\n"
+    yield from (f"-{line}" for line in before)
+    yield from (f"+{line}" for line in after)

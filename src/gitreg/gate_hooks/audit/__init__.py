@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gitreg.gate_hooks.audit.entry import ADOPT, GENESIS, INIT, Entry, source_of
-from gitreg.gate_hooks.audit.log import actors_of, append, audit_path, begin, check, decided, head, head_path, position
+from gitreg.gate_hooks.audit.log import append, append_all, audit_path, begin, check, head_path
+from gitreg.gate_hooks.audit.newest import actors_of, decided, head, position
 
 __all__ = [
     "ADOPT",
@@ -12,6 +13,7 @@ __all__ = [
     "Entry",
     "actors_of",
     "append",
+    "append_all",
     "audit_path",
     "begin",
     "check",

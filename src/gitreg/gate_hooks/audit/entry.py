@@ -33,7 +33,8 @@ class Entry:
     """What is written of one decision; no violation means accepted.
 
     `source` says from where it came: `identity` (what named the actor), `address`, `session`. `models` are those that
-    the push touches, `signers` the users who signed its commits, by commit.
+    the push touches, `signers` the users who signed its commits, by commit. `base` is where main was when a group of
+    requests was decided, for those that are built on others of the group: these land together, or none does.
     """
 
     time: str
@@ -43,6 +44,7 @@ class Entry:
     source: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     signers: Mapping[str, str] = field(default_factory=dict)
+    base: str | None = None
 
     def to_data(self) -> dict[str, object]:
         """Give the members that the hash covers, but `seq` and `previous`; every text is bounded and printable."""
@@ -57,6 +59,8 @@ class Entry:
         }
         if self.signers:
             found["signers"] = {plain(commit): plain(user) for commit, user in self.signers.items()}
+        if self.base is not None:
+            found["base"] = self.base
         if len(self.violations) > _MAX_VIOLATIONS:
             found["omitted"] = len(self.violations) - _MAX_VIOLATIONS
         return found
@@ -88,7 +92,8 @@ def source_of(environ: Mapping[str, str], identity: str | None) -> dict[str, str
     """Tell from where a push comes, as far as the server's environment says: what names the actor, address, session."""
     addresses = (environ.get(name, "").split() for name in _ADDRESSES)
     found = {
-        "identity": identity or "",
+        # gitreg's own server says more of how it knows the user: by which token, for one.
+        "identity": (environ.get("GITREG_CALLER") if identity == "GITREG_USER" else None) or identity or "",
         "address": next((words[0] for words in addresses if words), ""),
         "session": environ.get("GITREG_SESSION", ""),
     }
@@ -124,7 +129,7 @@ def read(line: bytes) -> dict[str, Any]:
     try:
         members = json.loads(line)
         sound = all(isinstance(members[key], kind) for key, kind in _MEMBERS)
-        sound = sound and isinstance(members.get("signers", {}), dict)
+        sound = sound and isinstance(members.get("signers", {}), dict) and isinstance(members.get("base", ""), str)
         for update in members["updates"] if sound else ():
             sound = sound and update["ref"].__class__ is update["old"].__class__ is update["new"].__class__ is str
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -8,21 +8,19 @@ import os
 import re
 import stat
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.errors import ConflictError, IntegrityError, UnavailableError
-from gitreg.gate_hooks.audit.entry import ACCEPTED, GENESIS, MAX_LINE, Entry, read, sealed, unsealed
-from gitreg.layout import MAIN
+from gitreg.gate_hooks.audit.entry import GENESIS, MAX_LINE, Entry, sealed, unsealed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 LOG, HEAD = "audit.jsonl", "audit.head"
 LOCK_PATIENCE = 30.0  # seconds
 _PAUSE = 0.002
 _CHUNK = 1 << 16
-_LOOK_BACK = 64 << 20
 _ASK = "`gitreg audit verify` on the server says more; see docs/audit.md"
 _BEGIN = "its owner runs `gitreg doctor --fix` on the server, which begins one; see docs/audit.md"
 # Two slots, written in turn, with the number at both ends: one that is torn shows it, and leaves the other.
@@ -59,7 +57,12 @@ def head_path(git_dir: Path) -> Path:
 
 
 def append(git_dir: Path, entry: Entry) -> str:
-    """Append one decision under a lock, synced to the disk; give the new head of the chain.
+    """Append one decision, as `append_all` does; give the new head of the chain."""
+    return append_all(git_dir, [entry])
+
+
+def append_all(git_dir: Path, entries: Sequence[Entry]) -> str:
+    """Append decisions under a lock, all synced to the disk at once; give the new head of the chain.
 
     Raises UnavailableError where it cannot be written, and IntegrityError where there is no log, or one that is not
     as it was left: a decision that leaves no trace must not be taken.
@@ -68,7 +71,7 @@ def append(git_dir: Path, entry: Entry) -> str:
         end, last = _checked_end(files)
         if last.number == 0:
             raise IntegrityError("the registry has no audit log", hint=_BEGIN)
-        return _extend(files, end, last, entry)
+        return _extend(files, end, last, entries)
 
 
 def begin(git_dir: Path, entry: Entry) -> str:
@@ -83,7 +86,7 @@ def begin(git_dir: Path, entry: Entry) -> str:
             end, last = _checked_end(files)
             if last.number:
                 raise ConflictError("the registry has an audit log already", hint="gitreg audit verify")
-            seal = _extend(files, end, last, entry)
+            seal = _extend(files, end, last, [entry])
         _sync_folder(audit_path(git_dir).parent)
         _sync_folder(git_dir)
     return seal
@@ -125,25 +128,29 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _extend(files: Files, end: int, last: Place, entry: Entry) -> str:
-    """Write a line behind the last whole one, and then remember it.
+def _extend(files: Files, end: int, last: Place, entries: Iterable[Entry]) -> str:
+    """Write lines behind the last whole one, and then remember the last of them.
 
     The order is what a kill leaves sound: the head never names what the disk does not have yet. Where the head alone
-    cannot be written the line stays, for the head may have been written after all.
+    cannot be written the lines stay, for the head may have been written after all.
     """
-    line, seal = sealed({**entry.to_data(), "seq": last.number + 1, "previous": last.hash})
+    lines = []
+    for entry in entries:
+        line, seal = sealed({**entry.to_data(), "seq": last.number + 1, "previous": last.hash})
+        lines.append(line)
+        last = Place(last.number + 1, seal)
     # What stands behind the last line end is half a line of a hook that was killed: its push was never answered.
     if os.fstat(files.log).st_size != end:
         os.ftruncate(files.log, end)
     try:
-        _write_all(files.log, line, end)
+        _write_all(files.log, b"".join(lines), end)
         os.fsync(files.log)
     except OSError:
         with contextlib.suppress(OSError):
             os.ftruncate(files.log, end)
         raise
-    _remember(files.head, Place(last.number + 1, seal))
-    return seal
+    _remember(files.head, last)
+    return last.hash
 
 
 def _remember(fd: int, place: Place) -> None:
@@ -303,9 +310,13 @@ def read_head(fd: int) -> Place | None:
     return max((Place(int(slot[1]), slot[2].decode()) for slot in slots if slot), default=None)
 
 
-def backwards(fd: int) -> Iterator[tuple[bytes, int]]:
-    """Give the whole lines of a file, newest first, and where each ends; half a line at its end is left out."""
-    at = end = os.fstat(fd).st_size
+def backwards(fd: int, before: int | None = None) -> Iterator[tuple[bytes, int]]:
+    """Give the whole lines of a file, newest first, and where each ends; half a line at its end is left out.
+
+    `before` is where the first of them ends at the latest.
+    """
+    size = os.fstat(fd).st_size
+    at = end = size if before is None else min(before, size)
     rest, is_half, size = b"", True, _CHUNK
     while at > 0:
         size = min(size, at)
@@ -321,68 +332,3 @@ def backwards(fd: int) -> Iterator[tuple[bytes, int]]:
         size = _CHUNK if lines else min(4 * size, MAX_LINE)
     if rest and not is_half:
         yield rest, end
-
-
-# Reading
-
-
-def head(git_dir: Path) -> str | None:
-    """Name the head of the chain, or None where nothing was decided yet."""
-    last = next(_newest(git_dir), None)
-    return str(last["hash"]) if last else None
-
-
-def position(git_dir: Path) -> int:
-    """Name the number of the last entry; 0 where there is none."""
-    last = next(_newest(git_dir), None)
-    return int(last["seq"]) if last else 0
-
-
-def decided(git_dir: Path, session: str, since: int) -> bool:
-    """Whether an entry after `since` is of this session."""
-    for members in _newest(git_dir):
-        if members["seq"] <= since:
-            return False
-        if members["source"].get("session") == session:
-            return True
-    return False
-
-
-def actors_of(git_dir: Path, tips: Sequence[str]) -> dict[str, str]:
-    """Tell who brought each of these commits to main, as far as the newest entries know.
-
-    Of a push that is the actor, for its tip; where commits are signed it is who signed each.
-    """
-    wanted, found = set(tips), dict[str, str]()
-    for members in _newest(git_dir):
-        # A proposal of the same commit, whoever's, did not put it on main.
-        tip = next((update["new"] for update in members["updates"] if update["ref"] == MAIN), None)
-        if members["verdict"] != ACCEPTED or tip is None:
-            continue
-        named = {tip: members["actor"], **members.get("signers", {})}
-        for oid in wanted & named.keys():
-            if named[oid]:
-                found[oid] = str(named[oid])
-                wanted.discard(oid)
-        if not wanted:
-            break
-    return found
-
-
-def _newest(git_dir: Path) -> Iterator[dict[str, Any]]:
-    """Read the newest entries, newest first; where the log was damaged, those after the damage."""
-    try:
-        fd = os.open(audit_path(git_dir), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return
-    try:
-        least = os.fstat(fd).st_size - _LOOK_BACK
-        for line, end in backwards(fd):
-            if end < least:
-                return
-            try:
-                yield read(line)
-            except ValueError:
-                return
-    finally:
-        os.close(fd)

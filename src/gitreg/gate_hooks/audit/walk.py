@@ -42,7 +42,8 @@ class Walk:
 
     An accepted push says from where to where it moves main, and the gate had made sure that main was there. So where
     it begins, everything before was decided earlier; and it is on main to this day. Where it leads need not be on
-    main: another push may have been first.
+    main: another push may have been first. Of a group of requests, which land together or not at all, it is the `base`
+    that main was at, and each begins where the one before it leads.
     """
 
     def __init__(self, findings: Findings, order: Sequence[str], against: Against) -> None:
@@ -52,6 +53,7 @@ class Walk:
         self.index = {oid: place for place, oid in enumerate(order)}
         self._reached = -1
         self._beyond: set[str] = set()
+        self._group: tuple[str, str] | None = None
         self._first: dict[str, Any] | None = None
         self._tags: dict[str, list[TagRef]] = {}
         for tag in against.tags:
@@ -75,7 +77,7 @@ class Walk:
         elif is_accepted:
             self.accepted += 1
             for move in moves:
-                self._move(line, members["seq"], move["old"], move["new"])
+                self._move(line, members["seq"], self._start(members.get("base"), move), move["new"])
         else:
             self.refused += 1
         for tag in self._tags.pop(members["hash"], ()):
@@ -107,6 +109,13 @@ class Walk:
                 f"the log began {self.began} with main at {moves[0]['new'][:12]}: the {place + 1} commits up to there "
                 "are older than it"
             )
+
+    def _start(self, base: str | None, move: dict[str, str]) -> str:
+        """Tell where main was: where the move begins, but for one that goes on from another of its group."""
+        goes_on = base is not None and (base, move["old"]) == self._group
+        start = base if goes_on and base is not None else move["old"]
+        self._group = (start, move["new"])
+        return start
 
     def _move(self, line: int, entry: int, old: str, new: str) -> None:
         if not old.strip("0"):

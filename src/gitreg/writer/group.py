@@ -1,0 +1,359 @@
+"""Write what many ask for at once: the changes that arrive together become one move of main, each its own commit."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from gitreg.errors import ConflictError, GitregError, InvalidError, NotFoundError, UnavailableError
+from gitreg.gate import Limits, RefUpdate
+from gitreg.gate_hooks import audit
+from gitreg.gate_hooks.marks import server_marks
+from gitreg.git import Repository, refs
+from gitreg.git import history as git_history
+from gitreg.git.importing import DURABLE, Importer, remove_remains, sync_folder
+from gitreg.layout import MAIN
+from gitreg.reader.history import iso
+from gitreg.reader.parsed import Parsed
+from gitreg.writer.afterwards import Afterwards
+from gitreg.writer.courtesy import Courtesy
+from gitreg.writer.staging import Change, LaterError, RefusedError, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gitreg.git import Oid
+    from gitreg.writer.plan import Written
+    from gitreg.writer.staging import Staged
+
+__all__ = ["Change", "GroupWriter"]
+
+PATIENCE = 60.0
+"""Seconds for which a change is planned anew where others move main first."""
+
+MOST_WAITING = 1024
+_MOST_AT_ONCE = 256
+_TURN = 5.0  # seconds to wait for another server's group
+_PAUSE = 0.002
+_LOCK_PAUSES = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0)
+_LOCK_AGE = 300.0  # seconds; git itself holds it for some thousandths of one
+_IDLE = 30.0
+
+_log = logging.getLogger("gitreg.writer")
+
+
+class _Waiting:
+    """A change that somebody waits for."""
+
+    __slots__ = ("answer", "change", "until")
+
+    def __init__(self, change: Change) -> None:
+        self.change = change
+        self.answer: Future[Written] = Future()
+        self.until = time.monotonic() + PATIENCE
+
+
+class GroupWriter:
+    """The one writer of a process, in a thread of its own.
+
+    Several processes on one repository, and whoever pushes, are kept apart by compare-and-swap on main.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        limits: Limits | None = None,
+        landed: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """Open a bare registry; `landed` is told of how many changes each group was that moved main."""
+        self._repository = Repository.open(path, config=DURABLE)
+        if not self._repository.is_bare:
+            self._repository.close()
+            raise InvalidError(
+                f"{os.fspath(path)!r} has a work tree, and a server writes to a bare registry",
+                hint="git clone --bare makes one; gitreg init --bare installs the hooks",
+            )
+        remove_remains(self._repository)
+        self._limits = limits or Limits()
+        self._landed = landed
+        self._parsed = Parsed()
+        self._importer = Importer(self._repository)
+        self._mover = refs.Mover(self._repository, reason="gitreg: group")
+        self._afterwards = Afterwards(self._repository.git_dir)
+        self._courtesy = Courtesy(self._repository.git_dir)
+        self._wake = threading.Condition()
+        self._queue: deque[_Waiting] = deque()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="gitreg-writer", daemon=True)
+        self._thread.start()
+        self._afterwards.start()
+
+    def submit(self, change: Change) -> Future[Written]:
+        """Hand a change in. The answer comes once its commit is on the disk and main has moved there.
+
+        It raises what the gate's verdict is classed as and what planning raises, ConflictError where main kept moving,
+        and UnavailableError where nothing can be written now.
+        """
+        waiting = _Waiting(change)
+        with self._wake:
+            if self._is_closing:
+                raise _stopping()
+            if len(self._queue) >= MOST_WAITING:
+                raise UnavailableError(f"{MOST_WAITING} writes are waiting already", hint="try again in a moment")
+            self._queue.append(waiting)
+            self._wake.notify()
+        return waiting.answer
+
+    def close(self) -> None:
+        """Finish the group that is being written, refuse what waits, and end git's processes."""
+        with self._wake:
+            self._is_closing = True
+            self._wake.notify()
+        self._thread.join()
+        self._afterwards.close()
+        self._repository.close()
+
+    # The thread
+
+    def _run(self) -> None:
+        left: list[_Waiting] = []
+        while (batch := self._next(left)) is not None:
+            try:
+                left = self._serve(batch)
+            except Exception as error:  # noqa: BLE001 - the thread's boundary: those who wait must hear of a bug
+                left = []
+                for each in batch:
+                    _fail(each, error)
+        self._rest()
+
+    def _next(self, left: list[_Waiting]) -> list[_Waiting] | None:
+        """Wait for changes, and take all that there are: those that were put off come first; None at the end."""
+        with self._wake:
+            while not (self._queue or left or self._is_closing):
+                if not self._wake.wait(_IDLE):
+                    self._rest()
+            batch = [*left]
+            while self._queue and (self._is_closing or len(batch) < _MOST_AT_ONCE):
+                batch.append(self._queue.popleft())
+            if not self._is_closing:
+                return [each for each in batch if each.answer.running() or each.answer.set_running_or_notify_cancel()]
+        for each in batch:
+            _fail(each, _stopping())
+        return None
+
+    def _serve(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
+        """Make one group of what waits, and get it onto main; give what has to wait for the next one."""
+        if self._afterwards.renewed():
+            self._rest()
+        self._courtesy.give_way()
+        with self._turn():
+            stage = self._stage()
+            group = _Group(stage, batch)
+            try:
+                landed = self._write(group)
+            except GitregError as error:
+                for each, _ in group.taken:
+                    _fail(each, error)
+                landed = True
+            group.tell_settled()
+        if not landed:
+            return self._again([each for each, _ in group.taken] + group.later)
+        group.tell_taken()
+        return group.later
+
+    def _rest(self) -> None:
+        """End git's processes until they are needed again: each holds every pack open that it has met."""
+        self._importer.close()
+        self._mover.close()
+        self._repository.close()
+
+    def _stage(self) -> Stage:
+        tip = refs.resolve(self._repository, MAIN)
+        if tip is None:
+            raise NotFoundError("the registry is empty: it has no branch main", hint="its owner runs gitreg init")
+        marks = server_marks(self._repository)
+        return Stage(self._repository, tip, self._parsed, server_marks=marks, limits=self._limits)
+
+    def _again(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
+        """Keep those that still have patience, where others were first."""
+        now = time.monotonic()
+        for each in batch:
+            if each.until < now:
+                message = f"main kept moving for {PATIENCE:.0f} s"
+                _fail(each, ConflictError(message, hint="nothing was changed; try again"))
+        return [each for each in batch if each.until >= now]
+
+    # Onto main
+
+    def _write(self, group: _Group) -> bool:
+        """Write the commits, then the log, then move main; False where somebody else has moved it first.
+
+        As the hooks do it: what the log says was accepted need not have landed, and nothing lands unlogged. Killed
+        before main moves, nothing has happened but that objects lie about which nothing names.
+        """
+        tip, staged = group.stage.tip, [each for _, each in group.taken]
+        if not staged:
+            self._log(group.refusals())
+            return True
+        group.oids = self._importer.write(tip, [each.draft for each in staged])
+        if refs.resolve(self._repository, MAIN) != tip:
+            self._log(group.refusals())
+            return False
+        self._log([*group.refusals(), *_entries(tip, staged, group.oids)])
+        if not self._move(group.oids[-1], tip):
+            return False
+        self._afterwards.landed(pointers=group.stage.touches_pointers)
+        self._landed(len(staged))
+        return True
+
+    def _log(self, entries: Sequence[audit.Entry]) -> None:
+        if entries:
+            audit.append_all(self._repository.git_dir, entries)
+
+    def _move(self, new: Oid, old: Oid) -> bool:
+        """Move main, and see what became of it: whoever asked may have been cut off behind the move."""
+        for pause in (*_LOCK_PAUSES, None):
+            try:
+                self._mover.move(refs.RefEdit(MAIN, new, old))
+            except GitregError as error:
+                now = refs.resolve(self._repository, MAIN)
+                if now != old:
+                    if now is None or not git_history.is_on_first_parent_chain(self._repository, new, now):
+                        return False
+                    break
+                if pause is None or not isinstance(error, UnavailableError):
+                    raise
+                self._break_lock()
+                time.sleep(pause)
+            else:
+                break
+        self._sync()
+        return True
+
+    def _break_lock(self) -> None:
+        """Take main's lock away where whoever held it is gone, by a power cut for one: nobody holds it for long."""
+        lock = self._repository.common_dir / f"{MAIN}.lock"
+        with contextlib.suppress(OSError):
+            found = lock.stat()
+            if time.time() - found.st_mtime <= _LOCK_AGE:
+                return
+            aside = self._repository.git_dir / "gitreg" / f"main.lock.{secrets.token_hex(8)}"
+            lock.rename(aside)
+            try:
+                moved = aside.stat()
+                if (moved.st_ino, moved.st_mtime_ns) == (found.st_ino, found.st_mtime_ns):
+                    _log.warning("%s was left by a process that is gone; it is removed", lock)
+                else:  # somebody else removed it first, and this is the one of a git that has taken it since
+                    lock.hardlink_to(aside)
+            finally:
+                aside.unlink()
+
+    def _sync(self) -> None:
+        """Sync the folder of main too, into which its file was renamed."""
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                sync_folder((self._repository.common_dir / MAIN).parent)
+        except OSError as error:
+            raise UnavailableError(
+                f"main has moved, and the disk does not confirm it: {error.strerror}",
+                hint="look whether it is there before you try again",
+            ) from error
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the group of another server on this repository, so that none works in vain; not for ever."""
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = self._repository.git_dir / "gitreg"
+                folder.mkdir(exist_ok=True)
+                file = stack.enter_context((folder / "group.lock").open("w"))
+            except OSError:
+                yield  # the lock is a courtesy: where the disk is full, what follows says so
+                return
+            deadline = time.monotonic() + _TURN
+            while time.monotonic() < deadline:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    time.sleep(_PAUSE)
+            yield
+
+
+class _Group:
+    """What became of each change of a batch, on one tip."""
+
+    def __init__(self, stage: Stage, batch: Sequence[_Waiting]) -> None:
+        self.stage = stage
+        self.taken: list[tuple[_Waiting, Staged]] = []
+        self.later: list[_Waiting] = []
+        self.oids: list[Oid] = []
+        self._settled: list[tuple[_Waiting, Written | Exception]] = []
+        stage.read_ahead(model for each in batch for model in each.change.models)
+        for each in batch:
+            self._take(each)
+
+    def _take(self, waiting: _Waiting) -> None:
+        try:
+            answer = self.stage.take(waiting.change)
+        except LaterError:
+            self.later.append(waiting)
+        except Exception as error:  # noqa: BLE001 - a planner that crashes fails its own request alone
+            self._settled.append((waiting, error))
+        else:
+            if answer is None:
+                self.taken.append((waiting, self.stage.staged[-1]))
+            else:
+                self._settled.append((waiting, answer))
+
+    def refusals(self) -> list[audit.Entry]:
+        """Give the entries of what the gate refuses."""
+        now = iso(int(time.time()))
+        refused = ((each.change, error) for each, error in self._settled if isinstance(error, RefusedError))
+        return [
+            audit.Entry(now, str(change.actor), (), error.violations, change.source, error.models)
+            for change, error in refused
+        ]
+
+    def tell_settled(self) -> None:
+        """Answer those who need no commit, or get none."""
+        for each, answer in self._settled:
+            if isinstance(answer, RefusedError):
+                _fail(each, answer.verdict)
+            elif isinstance(answer, Exception):
+                _fail(each, answer)
+            else:
+                each.answer.set_result(answer)
+
+    def tell_taken(self) -> None:
+        """Answer those whose commits are on main now."""
+        for (each, staged), oid in zip(self.taken, self.oids, strict=False):
+            if not each.answer.done():
+                each.answer.set_result(staged.plan.written(oid, MAIN))
+
+
+def _entries(tip: Oid, staged: Sequence[Staged], oids: Sequence[Oid]) -> Iterator[audit.Entry]:
+    now, before = iso(int(time.time())), tip
+    for each, oid in zip(staged, oids, strict=True):
+        change, update = each.change, RefUpdate(before, oid, MAIN)
+        base = None if before == tip else tip
+        yield audit.Entry(now, str(change.actor), (update,), (), change.source, each.models, base=base)
+        before = oid
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)
+
+
+def _stopping() -> UnavailableError:
+    return UnavailableError("the server is stopping; nothing was changed", hint="try again in a moment")
