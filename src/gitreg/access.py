@@ -180,6 +180,13 @@ def may(
     return Decision(allowed=False, rule="no grant", reason=reason)
 
 
+def outside(scopes: frozenset[Action] | None, action: Action) -> Decision | None:
+    """Refuse an action that a token was not made for; None where it was, and where it is bound to no scopes."""
+    if scopes is None or scopes & {action, Action.ADMIN}:
+        return None
+    return Decision(allowed=False, rule="scopes", reason=f"the token was made for: {', '.join(sorted(scopes))}")
+
+
 class _Deed(NamedTuple):
     """What somebody wants to do, and where."""
 

@@ -10,6 +10,7 @@ import click
 
 from gitreg.cli.init import init_options, make
 from gitreg.cli.session import Session, command, group
+from gitreg.cli.token import token
 
 if TYPE_CHECKING:
     from gitreg.cli.screen import Screen
@@ -75,5 +76,5 @@ def _render(screen: Screen, made: dict[str, str]) -> None:
     screen.line(made["line"])
 
 
-for each in (init, shell, authorize):
+for each in (init, shell, authorize, token):
     server.add_command(each)

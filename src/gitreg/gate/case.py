@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from gitreg.access import may, outside
 from gitreg.changes import Change, Event
 from gitreg.errors import InvalidError
 from gitreg.gate.violation import Code, Violation
@@ -15,7 +16,7 @@ from gitreg.records import dataclass, field
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from gitreg.access import Access
+    from gitreg.access import Access, Action, Decision
     from gitreg.changes import PathEdit, State
     from gitreg.deployment import Deployment
     from gitreg.digest import Digest
@@ -55,12 +56,20 @@ class Limits:
 class Policy:
     """The rules from before the push: who may do what, what the registry demands, whose keys sign.
 
-    `signers` is None where the settings ask for no signatures.
+    `signers` is None where the settings ask for no signatures. `scopes` are the actions that the actor's token was
+    made for; None, where it is bound to none, leaves it to the access rules alone.
     """
 
     access: Access
     settings: Settings
     signers: AllowedSigners | None = None
+    scopes: frozenset[Action] | None = None
+
+    def may(
+        self, user: str, action: Action, model: ModelName | None, environment: EnvironmentName | None = None
+    ) -> Decision:
+        """Decide whether the actor may, by the access rules and the scopes of its token."""
+        return outside(self.scopes, action) or may(self.access, user, action, model, environment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitreg.access import Access, Action, effective_admins, may, who_may
+from gitreg.access import Access, Action, effective_admins, who_may
 from gitreg.changes import Change, Difference, Event, difference
 from gitreg.errors import InvalidError, Problem
 from gitreg.gate.case import Case, Commit, Facts, Limits, Policy
@@ -137,7 +137,7 @@ def judge_mixture(paths: Iterable[str]) -> list[Violation]:
 
 def _access(case: Case, who: UserName, found: Difference, *, empty: bool) -> Iterator[Violation]:
     if empty:
-        decision = may(case.policy.access, who, Action.ADMIN, None)
+        decision = case.policy.may(who, Action.ADMIN, None)
         if not decision.allowed:
             yield Violation(Code.ACCESS_DENIED, f"{who} may not push an empty commit", "leave the empty commit out")
     # What could not be parsed is refused anyway; who may do it shows once it is valid.
@@ -151,15 +151,14 @@ def _access_of(case: Case, who: UserName, change: Change, asked: dict[tuple[obje
     actions = change.actions
     if case.restores(change) and Action.ROLLBACK not in actions:
         actions = (Action.ROLLBACK, *actions)
-    access = case.policy.access
-    if not any(may(access, who, action, where.model, where.environment).allowed for action in actions):
-        decision = may(access, who, actions[-1], where.model, where.environment)
+    if not any(case.policy.may(who, action, where.model, where.environment).allowed for action in actions):
+        decision = case.policy.may(who, actions[-1], where.model, where.environment)
         what = f"{' or '.join(actions)} {where.model or where.path}"
         target = f" in {where.environment}" if where.environment else ""
         yield Violation(
             Code.ACCESS_DENIED,
             f"{who} may not {what}{target}: {decision.reason}",
-            _who_may(access, actions, change, asked),
+            _who_may(case.policy.access, actions, change, asked),
             path=where.path,
         )
     if change.event is Event.APPROVAL and where.user != who:

@@ -117,9 +117,11 @@ def refusal(violations: Sequence[Violation], headline: str = "refused") -> Gitre
     """Make the one error of the class that fits all violations."""
     count = len(violations)
     text = f"{headline}: {count} violation{'s' if count != 1 else ''}"
-    return _class_of({violation.code for violation in violations})(
+    error = _class_of({violation.code for violation in violations})(
         text, problems=[Problem(str(violation)) for violation in violations]
     )
+    error.violations = tuple(violations)
+    return error
 
 
 def codes_of(lines: Iterable[str]) -> set[Code]:

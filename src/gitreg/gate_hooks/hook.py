@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gitreg.errors import DeniedError, GitregError
+from gitreg.records import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,7 +191,8 @@ def _judge(push: _Push) -> Verdict:
         push.who = who = identity.actor(repository, os.environ)
         if len(push.data) > MAX_INPUT:
             return _refused_input(push)
-        verdict: Any = judge_push(server_desk(repository), push.data, who)
+        desk = replace(server_desk(repository), scopes=identity.scopes_of(os.environ))
+        verdict: Any = judge_push(desk, push.data, who)
         if not isinstance(verdict, Verdict) or not isinstance(verdict.violations, tuple):
             raise TypeError("the gate gave no verdict")
         return verdict

@@ -6,6 +6,7 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
+from gitreg.access import Action
 from gitreg.errors import DeniedError, InvalidError
 from gitreg.names import UserName, did_you_mean
 
@@ -21,6 +22,8 @@ VARIABLES = ("GL_USER", "REMOTE_USER", "GITEA_PUSHER_NAME", "GL_USERNAME", "GITR
 # The server names nobody: who signed is the actor, where registry.yaml says so.
 SIGNATURE = "signature"
 SOURCES = (*VARIABLES, ACCOUNT, SIGNATURE)
+# The actions that a token was made for, which gitreg's own server says beside GITREG_USER.
+SCOPES = "GITREG_SCOPES"
 
 
 def check_source(source: str) -> str:
@@ -54,6 +57,17 @@ def actor_by(source: str, environ: Mapping[str, str]) -> UserName:
         return UserName(name)
     except InvalidError as error:
         raise DeniedError(f"{source}: {error.message}", hint=error.hint) from error
+
+
+def scopes_of(environ: Mapping[str, str]) -> frozenset[Action] | None:
+    """Give the scopes of the token that a push came with, as the server says; None where it is bound to none."""
+    text = environ.get(SCOPES)
+    if text is None:
+        return None
+    try:
+        return frozenset(map(Action, text.split()))
+    except ValueError as error:
+        raise DeniedError(f"{SCOPES} names what is no action", hint="tell the server's owner") from error
 
 
 def _account() -> str:

@@ -31,10 +31,17 @@ if TYPE_CHECKING:
 CONFIG = "gitreg.deploytags"
 SERVER = "server"
 CLIENT = "client"
+PRIMARY = "gitreg.serve.primary"
+"""The server that takes the writes, where this one only follows it."""
 
 
 def server_marks(repository: Repository) -> bool:
-    """Whether the server writes deploy tags; InvalidError where its configuration says neither that nor the other."""
+    """Whether the server writes deploy tags; InvalidError where its configuration says neither that nor the other.
+
+    A replica writes none: it fetches those of the server that it follows.
+    """
+    if repository.config(PRIMARY):
+        return False
     value = repository.config(CONFIG) or SERVER
     if value not in {SERVER, CLIENT}:
         raise InvalidError(f"{CONFIG} is {value!r} in git's configuration", hint=f"allowed: {SERVER}, {CLIENT}")

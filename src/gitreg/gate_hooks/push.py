@@ -6,7 +6,7 @@ import time
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from gitreg.access import known_users
+from gitreg.access import Action, known_users
 from gitreg.changes import volume
 from gitreg.errors import IntegrityError, InvalidError, NotFoundError, Problem
 from gitreg.gate import (
@@ -65,13 +65,15 @@ class Verdict:
 class Desk:
     """Where a push is judged: the repository, its store, who writes deploy tags, the limits.
 
-    Without `blob_size` it is the store that main's settings name.
+    Without `blob_size` it is the store that main's settings name. `scopes` are those of the token that the push came
+    with; None where it came with none, or with one that is not bound.
     """
 
     repository: Repository
     blob_size: BlobSize | None = None
     server_marks: bool = True
     limits: Limits = _LIMITS
+    scopes: frozenset[Action] | None = None
 
 
 class Findings:
@@ -137,9 +139,12 @@ def judge_push(desk: Desk, data: bytes, who: UserName | None) -> Verdict:
         return Verdict(tuple(updates), (empty,))
     snapshot = Snapshot(desk.repository, tip)
     policy, found = policy_of(snapshot)
+    policy = replace(policy, scopes=desk.scopes)
     if desk.blob_size is None:
         desk = replace(desk, blob_size=sizes(snapshot, desk.repository.git_dir))
     found += judge_refs(updates, current, who, known_users(policy.access), server_marks=desk.server_marks)
+    if desk.scopes == frozenset({Action.READ}):
+        found.append(Violation(Code.ACCESS_DENIED, "the token was made for reading alone", "push with another token"))
     if who is None and not policy.settings.by_signature:
         found.append(
             Violation(

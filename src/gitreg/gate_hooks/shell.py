@@ -6,25 +6,21 @@ import os
 import re
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitreg.errors import DeniedError, InvalidError, NotFoundError, UnavailableError
+from gitreg.errors import InvalidError, NotFoundError, UnavailableError
+from gitreg.gate_hooks.receiving import SESSION, VARIABLE, limits, log_refused, require_gate
 from gitreg.names import UserName
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitreg.git import Repository
-    from gitreg.git.serve import Limits, Served
 
 RECEIVE, UPLOAD = "receive-pack", "upload-pack"
-VARIABLE = "GITREG_USER"
 _MAX_COMMAND = 4096
 MAX_KEY = 16_384
-_MAX_UPDATES = 1000
 _SHOWN = 200
 # As sq_quote_buf of git's quote.c writes one argument, and nothing else of a shell's language.
 _COMMAND = re.compile(r"git[ -](receive-pack|upload-pack) '((?:[^'\\]|'\\['!]')*)'")
@@ -34,8 +30,6 @@ _FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]*", re.ASCII)
 _PROTOCOL = re.compile(r"version=[0-2]")
 # All that a session keeps of its environment; what ssh(1) sets, and no client can.
 _KEPT = ("HOME", "LOGNAME", "USER", "SSH_CLIENT", "SSH_CONNECTION")
-_LIMITS = {"seconds": "gitreg.pushSeconds", "idle": "gitreg.pushIdle", "total": "gitreg.pushTotal"}
-_MEBIBYTES = {"memory": "gitreg.pushMemory", "allocation": "gitreg.pushObject"}
 _OTHERWISE = "git clone, fetch and push are all that this account serves"
 
 
@@ -130,26 +124,8 @@ def environment(environ: Mapping[str, str], who: UserName) -> dict[str, str]:
         "LANG": "C",
         "LC_ALL": "C",
         VARIABLE: str(who),
-        "GITREG_SESSION": os.urandom(16).hex(),
+        SESSION: os.urandom(16).hex(),
     }
-
-
-def limits(repository: Repository) -> Limits:
-    """Give what a push may take here, as the repository's configuration says or by default."""
-    from gitreg.git.serve import Limits
-
-    found = {name: _number(repository, key) for name, key in _LIMITS.items()}
-    found |= {name: _number(repository, key, unit=1 << 20) for name, key in _MEBIBYTES.items()}
-    return Limits(**{name: value for name, value in found.items() if value is not None})
-
-
-def _number(repository: Repository, key: str, *, unit: int = 1) -> int | None:
-    text = repository.config(key)
-    if text is None:
-        return None
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", text, re.ASCII):
-        raise InvalidError(f"{key} is {text[:_SHOWN]!r} in git's configuration", hint="a whole number of 1 and more")
-    return int(text) * unit
 
 
 def _receive(git_dir: Path, clean: Mapping[str, str]) -> int:
@@ -159,69 +135,14 @@ def _receive(git_dir: Path, clean: Mapping[str, str]) -> int:
     from gitreg.git.serve import receive
 
     with Repository.open(git_dir, environment=clean) as repository:
-        _require_gate(repository)
+        require_gate(repository, "ssh")
         allowed = limits(repository)
     since = audit.position(git_dir)
     served = receive(git_dir, clean, allowed)
-    _log(git_dir, clean, served, since)
+    log_refused(git_dir, clean, served, since)
     if served.stopped:
         raise UnavailableError(f"the push was ended: {served.stopped}")
     return served.code if served.code >= 0 else 128 - served.code
-
-
-def _require_gate(repository: Repository) -> None:
-    """Refuse where a push could go past the gate, or would not be known to be this user's."""
-    from gitreg.gate_hooks import identity
-    from gitreg.gate_hooks.examine import examine_gate
-
-    source = repository.config(identity.CONFIG)
-    if source != VARIABLE:
-        raise DeniedError(
-            f"{identity.CONFIG} is {source or 'not set'}, so that a push over ssh would be somebody else's",
-            hint=f"the server's owner runs `git config {identity.CONFIG} {VARIABLE}` in the registry",
-        )
-    found = next((each for each in examine_gate(repository) if each.opens), None)
-    if found:
-        raise DeniedError(
-            f"the gate is not in force, so nothing is taken in: {found.subject}: {found.message}",
-            hint="the server's owner runs `gitreg doctor --fix`",
-        )
-
-
-def _log(git_dir: Path, clean: Mapping[str, str], served: Served, since: int) -> None:
-    """Append to the audit log what git refused without asking the hook."""
-    from gitreg.gate import Code, RefUpdate, Violation
-    from gitreg.gate_hooks import audit
-    from gitreg.reader.history import iso
-
-    if not served.updates or audit.decided(git_dir, clean["GITREG_SESSION"], since):
-        return
-    updates = tuple(RefUpdate(*each) for each in served.updates[:_MAX_UPDATES])
-    entry = audit.Entry(
-        iso(int(time.time())),
-        clean[VARIABLE],
-        updates,
-        (Violation(Code.REFUSED_BY_GIT, reason_of(served)),),
-        source=audit.source_of(clean, VARIABLE),
-    )
-    audit.append(git_dir, entry)
-
-
-def reason_of(served: Served) -> str:
-    """Tell in git's own words why it refused."""
-    from gitreg.git.process import useful_line
-
-    if served.stopped:
-        return served.stopped
-    said = useful_line(served.said)
-    if served.unpacked not in {None, "ok"}:
-        return f"{served.unpacked}: {said}" if said else str(served.unpacked)
-    rejected = next(iter(served.rejected.values()), "")
-    return (
-        rejected
-        or said
-        or (f"git ended by signal {-served.code}" if served.code < 0 else f"git ended with {served.code}")
-    )
 
 
 def authorized_key(user: str, key: str, root: Path, interpreter: str | None = None) -> str:
