@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from gitreg.errors import InvalidError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gitreg.git.repository import Repository
     from gitreg.git.values import Oid
 
@@ -34,3 +36,14 @@ def kind_of(repository: Repository, oid: Oid) -> str:
     """Give an object's type: `commit`, `tree`, `blob`, `tag`, or `missing`."""
     info = repository.objects.info(oid)
     return info.type if info else "missing"
+
+
+def files_below(repository: Repository, commit: Oid, folder: str) -> Iterator[tuple[str, Oid]]:
+    """Name every plain file of a folder and the folders in it, with its blob, in git's order, as they come.
+
+    A path with unusual characters, which git writes in quotes, is left out: no path of a registry is one.
+    """
+    for line in repository.lines(["--literal-pathspecs", "ls-tree", "-r", "--full-tree", commit, "--", f"{folder}/"]):
+        facts, _, path = line.partition(b"\t")
+        if facts.startswith(b"100644 ") and not path.startswith(b'"'):
+            yield path.decode("ascii"), facts[-repository.oid_length :].decode("ascii")

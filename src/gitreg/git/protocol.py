@@ -99,18 +99,21 @@ class Commands:
 
 
 class Report:
-    """How the server answers: whether it took the pack in, which refs it refused, and what it said meanwhile."""
+    """How the server answers: whether it took the pack in, which refs it refused, and what it said meanwhile.
+
+    It begins with the list of refs, which over HTTP is an answer of its own: there `is_named` says that it has been.
+    """
 
     __slots__ = ("_commands", "_inner", "_is_lost", "_is_named", "_packets", "_said", "rejected", "unpacked")
 
-    def __init__(self, commands: Commands) -> None:
+    def __init__(self, commands: Commands, *, is_named: bool = False) -> None:
         self.unpacked: str | None = None
         self.rejected: dict[str, str] = {}
         self._commands = commands
         self._packets = Packets()
         self._inner = Packets()
         self._said = b""
-        self._is_named = False
+        self._is_named = is_named
         self._is_lost = False
 
     @property

@@ -35,11 +35,11 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a push may take.
+    """What a push, or a fetch, may take.
 
     `seconds` of processor time and `memory` (bytes) count for each process. An object that would need more than
-    `allocation` bytes at once is not unpacked at all. `idle` and `total` are seconds by the clock: without a byte
-    either way, and altogether.
+    `allocation` bytes at once (0: any) is not unpacked at all. `idle` and `total` are seconds by the clock: without a
+    byte either way, and altogether.
     """
 
     seconds: int = 30
@@ -117,7 +117,15 @@ def _ending() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _limited(limits: Limits, args: Sequence[str]) -> list[str]:
+def program(environment: Mapping[str, str]) -> str:
+    """Find git on the PATH of an environment."""
+    git = shutil.which("git", path=environment.get("PATH", os.defpath))
+    if git is None:
+        raise UnavailableError("git cannot be started", hint=INSTALL_HINT)
+    return git
+
+
+def limited(limits: Limits, args: Sequence[str]) -> list[str]:
     """Wrap a command so that it runs under the limits: a shell sets them and becomes the command.
 
     So this process keeps its own, whatever else it does meanwhile. What is tighter already stays as it is.
@@ -128,6 +136,13 @@ def _limited(limits: Limits, args: Sequence[str]) -> list[str]:
 
     seconds, memory = least(resource.RLIMIT_CPU, limits.seconds), least(resource.RLIMIT_DATA, limits.memory)
     return ["/bin/sh", "-c", _UNDER_LIMITS, "sh", str(seconds), str(memory >> 10), *args]
+
+
+def widen(pipe: int) -> None:
+    """Let a pipe hold more at once, where the system can."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 class _Flow:
@@ -188,11 +203,8 @@ class _Push:
         self._report = Report(self._commands)
         self._errors = b""
         self._stopped: str | None = None
-        git = shutil.which("git", path=environment.get("PATH", os.defpath))
-        if git is None:
-            raise UnavailableError("git cannot be started", hint=INSTALL_HINT)
         self._process = subprocess.Popen(
-            _limited(limits, [git, "receive-pack", str(git_dir)]),
+            limited(limits, [program(environment), "receive-pack", str(git_dir)]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -246,9 +258,7 @@ class _Push:
         if not process.stdin or not process.stdout or not process.stderr:
             raise UnavailableError("git was started without pipes")
         stdin = process.stdin.fileno()
-        if hasattr(fcntl, "F_SETPIPE_SZ"):
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(stdin, fcntl.F_SETPIPE_SZ, _PIPE)
+        widen(stdin)
         return (
             _Flow(client.input, stdin, self._commands.feed),
             _Flow(process.stdout.fileno(), client.output, self._report.feed),

@@ -26,6 +26,9 @@ _LIVE = 86_400.0  # seconds for which a push may be under way
 # As git's own gc.auto and gc.autoPackLimit: one of 256 folders tells how many loose objects there are.
 _LOOSE_IN_ONE, _PACKS = 27, 50
 _KIB = 1024
+# -n: what a web server without git would want to know of all refs takes seconds to write, and nobody reads it.
+_ROLL_UP = ("repack", "--geometric=2", "-d", "-l", "-n", "--quiet", "--no-write-bitmap-index")
+_NEW_PART = 0.1  # of the bytes of all packs, from which on the index over all packs is written anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ def upkeep(repository: Repository, *, full: bool = False) -> Upkept:
     all of them into one and removes what nothing has named for two weeks. ConflictError where another run is under way.
     Interrupted, it leaves what there was, and at most files that a full run removes later.
     """
-    with _alone(repository.common_dir / "gitreg"):
+    with alone(repository.common_dir / "gitreg"):
         before = shape(repository)
         kept = _in_the_way(repository) if full else None
         steps = [_timed(repository, args) for args in _commands(repository, full=full, removes=full and kept is None)]
@@ -98,17 +101,33 @@ def _commands(repository: Repository, *, full: bool, removes: bool) -> Iterator[
     # A bitmap answers which objects a clone needs; it wants every object, and only who serves clones wants it.
     serves = repository.is_bare and repository.promisor is None
     bitmap = "--write-bitmap-index" if serves else "--no-write-bitmap-index"
-    common = ["-d", "-l", "--quiet", "--write-midx", bitmap]
+    common = ["-d", "-l", "-n", "--quiet", "--write-midx", bitmap]
     if full:
         yield ["repack", "-A", *([f"--unpack-unreachable={GRACE}"] if removes else []), *common]
     elif repository.promisor is not None:
         yield ["repack", *common]  # what a server promised stays in packs of its own, which git leaves alone
     else:
-        yield ["repack", "--geometric=2", *common]
+        yield _ROLL_UP
+        if _is_index_due(repository, bitmap=serves):
+            yield ["multi-pack-index", "write", "--bitmap" if serves else "--no-bitmap", "--no-progress"]
     if not repository.is_shallow:  # a graph of a history that is cut off would be wrong once it is not
         yield ["commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress"]
     if removes:
         yield ["prune", f"--expire={GRACE}"]
+
+
+def _is_index_due(repository: Repository, *, bitmap: bool) -> bool:
+    """Tell whether the index over all packs is missing, or much came after it: at a large registry it takes seconds."""
+    folder = repository.common_dir / "objects" / "pack"
+    try:
+        written = (folder / "multi-pack-index").stat().st_mtime
+    except FileNotFoundError:
+        return True
+    if bitmap and not any(folder.glob("multi-pack-index-*.bitmap")):
+        return True
+    packs = [path.stat() for path in folder.glob("*.pack")]
+    new = [each.st_size for each in packs if each.st_mtime > written]
+    return len(new) > _PACKS or sum(new) > _NEW_PART * sum(each.st_size for each in packs)
 
 
 def _timed(repository: Repository, args: Sequence[str]) -> Step:
@@ -128,7 +147,8 @@ def _in_the_way(repository: Repository) -> str | None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
+    """Be the only upkeep of a repository; ConflictError where another is under way."""
     try:
         folder.mkdir(exist_ok=True)
         file = (folder / "upkeep.lock").open("w")
