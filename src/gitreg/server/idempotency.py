@@ -1,0 +1,221 @@
+"""Remember what was answered to a request that carries an Idempotency-Key, so that a retry does nothing twice.
+
+The key goes into the commit as well, as a hash in its trailer `Request`: a server that was killed between the commit
+and the note finds the commit again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sqlite3
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gitreg.errors import InvalidError, UnavailableError
+from gitreg.records import dataclass
+from gitreg.server.problems import UnderwayError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "requests.sqlite"
+TRAILER = "Request"
+KEPT = 24 * 3600.0
+MOST_OF_ONE = 10_000
+MOST = 100_000
+LONGEST = 255
+# What is begun and not answered after so long was begun by a process that is gone.
+ABANDONED = 120.0
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_LOG = logging.getLogger(__name__)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS requests(
+    id TEXT PRIMARY KEY, caller TEXT NOT NULL, body TEXT NOT NULL, begun REAL NOT NULL, tip TEXT NOT NULL,
+    status INTEGER, answer BLOB, location TEXT);
+CREATE INDEX IF NOT EXISTS by_caller ON requests(caller, begun);
+CREATE INDEX IF NOT EXISTS by_time ON requests(begun);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request that may come again: who sends it, the key, what it says, and main's tip when it first came."""
+
+    id: str
+    caller: str
+    body: str
+    tip: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What was answered."""
+
+    status: int
+    body: bytes
+    location: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandoned:
+    """It was begun, and whoever did it is gone: it may have landed upon this commit."""
+
+    tip: str
+
+
+def named(caller: str, key: str, said: bytes, tip: str) -> Request:
+    """Name a request by its caller and its key; InvalidError for a key that is none."""
+    if not 0 < len(key) <= LONGEST or not key.isascii() or not key.isprintable():
+        raise InvalidError(f"an Idempotency-Key is 1 to {LONGEST} printable ASCII characters", hint="a UUID will do")
+    name = hashlib.sha256(f"{caller}\0{key}".encode()).hexdigest()[:32]
+    return Request(id=name, caller=caller, body=hashlib.sha256(said).hexdigest(), tip=tip)
+
+
+class Remembered:
+    """The requests of the last day, in a file beside the repository that several processes share."""
+
+    def __init__(self, git_dir: Path) -> None:
+        self._path = git_dir / "gitreg" / NAME
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def begin(self, request: Request) -> Answer | Abandoned | None:
+        """Note that a request is being answered, and give None; or what was answered to it before.
+
+        InvalidError where the key came with another body, UnderwayError while the first one is still being answered.
+        """
+        now = time.time()
+        with self._lock, self._transaction() as connection:
+            connection.execute("DELETE FROM requests WHERE begun < ?", (now - KEPT,))
+            found = connection.execute(
+                "SELECT body, begun, tip, status, answer, location FROM requests WHERE id = ?", (request.id,)
+            ).fetchone()
+            if found is None:
+                self._make_room(connection, request)
+                connection.execute(
+                    "INSERT INTO requests(id, caller, body, begun, tip) VALUES (?, ?, ?, ?, ?)",
+                    (request.id, request.caller, request.body, now, request.tip),
+                )
+                return None
+            body, begun, tip, status, answer, location = found
+            if body != request.body:
+                raise InvalidError(
+                    "this Idempotency-Key came with another request before", hint="take a new key for a new request"
+                )
+            if status is not None:
+                return Answer(status=status, body=answer, location=location)
+            if now - begun < ABANDONED:
+                raise UnderwayError("the request with this Idempotency-Key is being answered", hint="ask again soon")
+            connection.execute("UPDATE requests SET begun = ? WHERE id = ?", (now, request.id))
+            return Abandoned(tip=tip)
+
+    def done(self, request: Request, answer: Answer) -> None:
+        """Note what was answered."""
+        with self._lock, self._transaction() as connection:
+            connection.execute(
+                "UPDATE requests SET status = ?, answer = ?, location = ? WHERE id = ?",
+                (answer.status, answer.body, answer.location, request.id),
+            )
+
+    def undecided(self, request: Request) -> None:
+        """Note that nobody works at a request any more, which may have landed: the next try looks for its commit."""
+        begun = time.time() - ABANDONED - 1
+        with self._lock, suppress(UnavailableError), self._transaction() as connection:
+            connection.execute("UPDATE requests SET begun = ? WHERE id = ? AND status IS NULL", (begun, request.id))
+
+    def failed(self, request: Request) -> None:
+        """Forget a request that changed nothing: it may be tried again."""
+        with self._lock, suppress(UnavailableError), self._transaction() as connection:
+            connection.execute("DELETE FROM requests WHERE id = ? AND status IS NULL", (request.id,))
+
+    def _make_room(self, connection: sqlite3.Connection, request: Request) -> None:
+        for condition, values, most in (
+            ("caller = ?", (request.caller,), MOST_OF_ONE),
+            ("1 = 1", (), MOST),
+        ):
+            count = connection.execute(f"SELECT count(*) FROM requests WHERE {condition}", values).fetchone()[0]  # noqa: S608 - our own words
+            if count >= most:
+                connection.execute(
+                    f"DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE {condition}"  # noqa: S608
+                    " ORDER BY begun LIMIT ?)",
+                    (*values, count - most + 1),
+                )
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self)
+
+    def opened(self) -> sqlite3.Connection:
+        """Open the file; it is made where it is missing, and made anew where it is damaged."""
+        if self._connection is None:
+            self._path.parent.mkdir(exist_ok=True)
+            try:
+                self._connection = self._made()
+            except sqlite3.DatabaseError as error:
+                if not self.mended(error):
+                    raise
+                self._connection = self._made()
+        return self._connection
+
+    def mended(self, error: sqlite3.Error) -> bool:
+        """Put a damaged file aside, so that the next request begins a new one; False where it is something else."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            return False
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        aside = self._path.with_name(NAME + ".damaged")
+        with suppress(FileNotFoundError):
+            self._path.replace(aside)
+        for end in ("-wal", "-shm"):
+            self._path.with_name(NAME + end).unlink(missing_ok=True)
+        _LOG.error("%s is damaged (%s): it is %s now, and what was answered before is forgotten", NAME, error, aside)
+        return True
+
+    def _made(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.executescript(_SCHEMA)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+
+class _Transaction:
+    """One transaction that begins with the right to write."""
+
+    def __init__(self, remembered: Remembered) -> None:
+        self._remembered = remembered
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._connection = self._remembered.opened()
+            self._connection.execute("BEGIN IMMEDIATE")
+        except (sqlite3.Error, OSError) as error:
+            raise self._unavailable(error) from error
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            self._connection.execute("ROLLBACK" if kind else "COMMIT")
+        except sqlite3.Error as fault:
+            raise self._unavailable(fault) from fault
+        if isinstance(error, sqlite3.Error):
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> UnavailableError:
+        if isinstance(error, sqlite3.Error):
+            self._remembered.mended(error)
+        return UnavailableError(f"what was asked before cannot be looked up: {error}", hint="try again in a moment")

@@ -1,0 +1,97 @@
+"""Say what went wrong as problem details (RFC 9457), with the gate's violations."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from gitreg.errors import ConflictError, GitregError, InvalidError, UnavailableError
+from gitreg.wire import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastapi.exceptions import RequestValidationError
+    from starlette.requests import Request
+
+KIND = "application/problem+json"
+RETRY_AFTER = 2
+_SHOWN = 20
+_HINTS = {
+    404: "/openapi.json lists every path",
+    405: "/openapi.json lists the methods of every path",
+}
+
+
+class TooLargeError(InvalidError):
+    """A body is larger than any that is taken."""
+
+    http_status = 413
+
+
+class BadRequestError(InvalidError):
+    """A request that is not even HTTP's or JSON's."""
+
+    http_status = 400
+
+
+class UnderwayError(ConflictError):
+    """The very same is being done already: ask again in a moment."""
+
+
+def problem(request: Request, error: GitregError) -> Response:
+    """Answer with an error."""
+    if error.violations:  # the gate has logged its refusal
+        request.scope.setdefault("state", {})["logged"] = True
+    headers = {}
+    if isinstance(error, (UnavailableError, UnderwayError)):
+        headers["retry-after"] = str(getattr(error, "retry_after", RETRY_AFTER))
+    said = {"detail": error.message, "hint": error.hint, "violations": plain(list(error.violations) or _found(error))}
+    return _response(request, error.http_status, said, headers)
+
+
+def of_status(request: Request, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with a status that routing chose: no such path, or no such method."""
+    said: dict[str, Any] = {"detail": HTTPStatus(status).phrase, "hint": _HINTS.get(status), "violations": []}
+    return _response(request, status, said, dict(headers or {}))
+
+
+def invalid(request: Request, error: RequestValidationError) -> Response:
+    """Answer with what is wrong in a request's fields, at most so many of them."""
+    rows = []
+    for each in error.errors()[:_SHOWN]:
+        place, *names = (str(part) for part in each["loc"])
+        field = ".".join(names)
+        rows.append({"code": "request-invalid", "path": place, "field": field, "message": f"{field}: {each['msg']}"})
+    said = {
+        "detail": rows[0]["message"] if len(rows) == 1 else "the request has fields that are not right",
+        "hint": "/openapi.json says what each request takes",
+        "violations": rows,
+    }
+    return _response(request, HTTPStatus.UNPROCESSABLE_ENTITY, said, {})
+
+
+def bug(request: Request, _: Exception) -> Response:
+    """Answer where gitreg itself is wrong: the log has the traceback, the caller does not."""
+    said = {
+        "detail": "something went wrong inside the server; nothing that was not answered can be relied on",
+        "hint": "tell the server's owner the request_id: its log says more",
+        "violations": [],
+    }
+    return _response(request, HTTPStatus.INTERNAL_SERVER_ERROR, said, {})
+
+
+def _found(error: GitregError) -> list[Mapping[str, object]]:
+    """Give the problems of an error that the gate did not raise."""
+    return [{"code": "invalid", "message": str(each), **plain(each)} for each in error.problems]
+
+
+def _response(request: Request, status: int, said: Mapping[str, Any], headers: dict[str, str]) -> Response:
+    state = request.scope.get("state", {})
+    phrase = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": phrase, "status": status, **said, "request_id": state.get("request_id")}
+    data = json.dumps(body).encode()
+    return Response(data, status, headers, KIND)

@@ -1,0 +1,18 @@
+"""The REST interface: resources as JSON, and the writes of the façade; see docs/rest.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+
+def routers() -> list[APIRouter]:
+    """Give the routers of every part; the order matters where one path fits two of them."""
+    from gitreg.server.rest.about import router as about
+    from gitreg.server.rest.files import router as files
+    from gitreg.server.rest.reading import router as reading
+    from gitreg.server.rest.writing import router as writing
+
+    return [about, writing, files, reading]

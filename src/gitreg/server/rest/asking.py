@@ -1,0 +1,130 @@
+"""Hold what one request knows: who asks, of the registry at which commit, and what they may."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Path, Query
+from starlette.requests import Request
+
+from gitreg.access import Action, actions_of
+from gitreg.errors import DeniedError, InvalidError
+from gitreg.names import ModelName, Selector
+from gitreg.server.auth.callers import require
+from gitreg.server.auth.errors import UnauthenticatedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gitreg.reader import Snapshot
+    from gitreg.server.auth.callers import Caller, Readable
+    from gitreg.server.serving import Serving
+
+MOST = 1000
+SOME = 100
+
+# The names' own grammar is a little stricter; this is for who reads, or tries out, the description.
+NAME = "^[a-z0-9][a-z0-9._-]*$"
+# What stands in addresses and queries, with its bounds.
+Project = Annotated[str, Path(description="The project of the model.", max_length=63, pattern=NAME, examples=["risk"])]
+Model = Annotated[
+    str, Path(description="The model's name in its project.", max_length=63, pattern=NAME, examples=["fraud"])
+]
+Which = Annotated[
+    str,
+    Path(
+        description="A version, `latest`, a range such as `^1.4`, an alias or an environment.",
+        max_length=128,
+        examples=["1.4.0"],
+    ),
+]
+Environment = Annotated[
+    str, Path(description="An environment of registry.yaml.", max_length=63, pattern=NAME, examples=["prod"])
+]
+At = Annotated[
+    str | None,
+    Query(description="As it was at this time (RFC 3339, or a date for its end).", max_length=40),
+]
+Limit = Annotated[int, Query(description="How many at most.", ge=1, le=MOST)]
+Cursor = Annotated[str | None, Query(description="`next` of the answer before.", max_length=4096)]
+
+
+class Asking:
+    """One request: what it reads is `at` a time, and whoever asks may read what the rules of `now` allow."""
+
+    def __init__(self, request: Request, at: str | None = None) -> None:
+        self.request = request
+        self.serving: Serving = request.app.state.serving
+        self._caller: Caller | None = request.scope.get("state", {}).get("caller")
+        self.now: Snapshot = self.serving.registry.snapshot()
+        self.at: Snapshot = self.serving.registry.snapshot(at) if at is not None else self.now
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks; UnauthenticatedError where nobody is known."""
+        if self._caller is None:
+            raise UnauthenticatedError("this needs to know who you are", hint="send a token: Authorization: Bearer …")
+        return self._caller
+
+    @cached_property
+    def readable(self) -> Readable:
+        """Which models they may read."""
+        return self.serving.readers.readable(self.now.access, self.caller)
+
+    def model(self, project: str, model: str) -> ModelName:
+        """Check a model's name, and that they may read it; the answer says nothing of whether it exists."""
+        return self.named(f"{project}/{model}")
+
+    def named(self, text: str) -> ModelName:
+        """Check a model's name as `project/name`, and that they may read it."""
+        name = ModelName.parse(text)
+        if not self.readable(name):
+            require(self.now.access, self.caller, Action.READ, name)
+        return name
+
+    def selector(self, project: str, model: str, which: str) -> Selector:
+        """Check what names a version, and that they may read its model."""
+        return Selector.parse(f"{self.model(project, model)}@{which}")
+
+    def parsed(self, text: str) -> Selector:
+        """Check `project/name@which`, and that they may read the model."""
+        found = Selector.parse(text)
+        self.named(str(found.model))
+        return found
+
+    def may_register(self) -> None:
+        """Raise DeniedError where they may register nothing at all, and so need to store no files."""
+        user = self.caller.require_user()
+        scopes = self.caller.scopes
+        wanted = {Action.REGISTER, Action.ADMIN}
+        in_scope = scopes is None or bool(scopes & wanted)
+        if in_scope and any(
+            each.allows and wanted & {*each.grant.actions} for each in actions_of(self.now.access, user)
+        ):
+            return
+        raise DeniedError(f"{user} may register nothing here", hint="ask an admin for a grant in access.yaml")
+
+
+async def questioning(request: Request) -> AsyncIterator[None]:
+    """Let one caller ask only so much at once of what takes long; the rest waits its turn, or is told to come again."""
+    caller: Caller | None = request.scope.get("state", {}).get("caller")
+    serving: Serving = request.app.state.serving
+    async with serving.questions.turn(caller.key if caller else ""):
+        yield
+
+
+def after(cursor: str | None, names: list[str]) -> int:
+    """Find where a sorted list goes on behind a cursor, which is the last name that was given out."""
+    from bisect import bisect_right
+
+    return 0 if cursor is None else bisect_right(names, cursor)
+
+
+def number(cursor: str | None) -> int:
+    """Read a cursor that counts; InvalidError for any other."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 12):  # noqa: PLR2004
+        raise InvalidError(f"{cursor[:40]!r} is no cursor of this list", hint="send `next` of the answer before")
+    return int(cursor)

@@ -1,0 +1,233 @@
+"""Say what the writes take as JSON; fields that are not named here are errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+Text = Annotated[str, Field(max_length=20_000)]
+Word = Annotated[str, Field(min_length=1, max_length=255)]
+ModelText = Annotated[
+    str,
+    Field(
+        max_length=130,
+        pattern="^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*$",
+        description="`project/name`",
+        examples=["risk/fraud"],
+    ),
+]
+Selecting = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        description="A version, `latest`, a range, an alias or an environment.",
+        examples=["1.4.0"],
+    ),
+]
+Exact = Annotated[str, Field(min_length=1, max_length=128, description="A version.", examples=["1.4.0"])]
+EnvironmentText = Annotated[str, Field(max_length=63, pattern="^[a-z0-9][a-z0-9_-]*$", examples=["prod"])]
+Labels = Annotated[dict[str, Annotated[str, Field(max_length=1000)]], Field(max_length=1000)]
+Metrics = Annotated[dict[str, FiniteFloat], Field(max_length=10_000, examples=[{"auc": 0.981}])]
+Anything = dict[str, Any]
+Reason = Annotated[Text | None, Field(description="Why: it stands in the history.", examples=["January retrain"])]
+
+
+class Input(BaseModel):
+    """What every body has in common."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class Artifact(Input):
+    """A file of a version, whose bytes are in the store already (`POST /uploads`).
+
+    `format` and `inspection` are what the client found in it: claims, as all of a manifest is.
+    """
+
+    path: Annotated[str, Field(min_length=1, max_length=1024, examples=["model.safetensors"])]
+    digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
+    size: Annotated[int, Field(ge=0, le=1 << 53)]
+    format: Annotated[str | None, Field(max_length=63, examples=["safetensors"])] = None
+    inspection: Anything | None = None
+
+
+class Register(Input):
+    """A version to register; its model is made where it is new."""
+
+    model: ModelText
+    version: Exact | None = None
+    bump: Annotated[Literal["major", "minor", "patch"] | None, Field(description="In the place of a version.")] = None
+    artifacts: Annotated[list[Artifact], Field(max_length=10_000)] = []
+    external: Annotated[
+        Anything | None,
+        Field(description="In the place of artifacts.", examples=[{"provider": "example", "id": "scorer-2"}]),
+    ] = None
+    description: Text | None = None
+    metrics: Metrics = {}
+    hyperparameters: Anything = {}
+    datasets: Annotated[list[Anything], Field(max_length=1000)] = []
+    framework: Annotated[str | None, Field(max_length=255, examples=["pytorch==2.13.0"])] = None
+    code: Annotated[Anything | None, Field(description="`repository`, `commit`, `dirty`.")] = None
+    labels: Labels = {}
+    license: Annotated[str | None, Field(max_length=255, examples=["Apache-2.0"])] = None
+    parents: Annotated[
+        list[Word], Field(max_length=100, description="`project/model@version[:relation]`", examples=[[]])
+    ] = []
+    base: Annotated[str | None, Field(max_length=2000)] = None
+    evaluations: Annotated[list[Anything], Field(max_length=1000)] = []
+    signature: Anything | None = None
+    created: Annotated[str | None, Field(max_length=40, description="RFC 3339 in UTC; now, where left out.")] = None
+    model_description: Text | None = None
+    task: Annotated[str | None, Field(max_length=255)] = None
+    owners: Annotated[list[Word], Field(max_length=100)] = []
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "risk/fraud",
+                    "version": "1.4.0",
+                    "external": {"provider": "example", "id": "scorer-2"},
+                    "metrics": {"auc": 0.981},
+                    "license": "Apache-2.0",
+                    "description": "Retrained on January's ledger.",
+                }
+            ]
+        }
+    )
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Register:
+        if bool(self.version) == bool(self.bump):
+            raise ValueError("name a version, or how to bump the highest one: major, minor or patch; not both")
+        if bool(self.artifacts) == bool(self.external):
+            raise ValueError("a version has either artifacts or an external provider")
+        return self
+
+
+class Pointer(Input):
+    """What shall run in an environment."""
+
+    version: Selecting
+    reason: Reason = None
+    canary_version: Selecting | None = None
+    canary_percent: Annotated[int | None, Field(ge=1, le=99)] = None
+
+
+class Deploy(Pointer):
+    """A version to deploy."""
+
+    model: ModelText
+    environment: EnvironmentText
+
+
+class Rollback(Input):
+    """A deployment to go back from; without `to`, to the state before."""
+
+    model: ModelText
+    environment: EnvironmentText
+    to: Annotated[str | None, Field(max_length=128, description="A version, or a deployment's number.")] = None
+    reason: Reason = None
+
+
+class Promote(Input):
+    """What runs in `source` shall run in `target`, or in the environment after it."""
+
+    model: ModelText
+    source: EnvironmentText
+    target: EnvironmentText | None = None
+    reason: Reason = None
+
+
+class Undeploy(Input):
+    """A model to take out of an environment."""
+
+    model: ModelText
+    environment: EnvironmentText
+    reason: Reason = None
+
+
+class Verdict(Input):
+    """The caller's own verdict on a version for an environment."""
+
+    reject: bool = False
+    comment: Text | None = None
+
+
+class Approve(Verdict):
+    """A version to approve or reject."""
+
+    model: ModelText
+    version: Selecting
+    environment: EnvironmentText
+
+
+class Live(Input):
+    """What really runs somewhere."""
+
+    version: Selecting
+    state: Literal["live", "failed"] = "live"
+    endpoint: Annotated[str | None, Field(max_length=2000)] = None
+    detail: Text | None = None
+
+
+class Report(Live):
+    """What really runs somewhere, of which model."""
+
+    model: ModelText
+    environment: EnvironmentText
+
+
+class Target(Input):
+    """What an alias names."""
+
+    version: Selecting
+
+
+class Alias(Input):
+    """An alias to set, move or remove."""
+
+    model: ModelText
+    alias: EnvironmentText
+    version: Selecting | None = None
+    remove: bool = False
+
+    @model_validator(mode="after")
+    def _named(self) -> Alias:
+        if (self.version is None) != self.remove:
+            raise ValueError("name the version, or `remove` the alias")
+        return self
+
+
+class Retire(Input):
+    """A version to yank, archive or delete; or to bring back, with `undo`."""
+
+    model: ModelText
+    version: Exact
+    undo: bool = False
+    reason: Reason = None
+
+
+class UpdateVersion(Input):
+    """What may change of a version; what is left out stays as it is, metrics and evaluations are added to."""
+
+    description: Text | None = None
+    metrics: Metrics | None = None
+    labels: Labels | None = None
+    remove_labels: Annotated[list[Word], Field(max_length=1000)] = []
+    license: Annotated[str | None, Field(max_length=255)] = None
+    lifecycle: Literal["active", "deprecated"] | None = None
+    evaluations: Annotated[list[Anything], Field(max_length=1000)] = []
+
+
+class UpdateModel(Input):
+    """What may change of a model; what is left out stays as it is."""
+
+    description: Text | None = None
+    task: Annotated[str | None, Field(max_length=255)] = None
+    owners: Annotated[list[Word] | None, Field(max_length=100)] = None
+    labels: Labels | None = None
+    remove_labels: Annotated[list[Word], Field(max_length=1000)] = []
+    card: Annotated[str | None, Field(max_length=1_000_000, description="The model card, in Markdown.")] = None

@@ -1,0 +1,226 @@
+"""Carry out a write: who may, under which condition, once however often it is sent; and answer with its commit."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from gitreg.errors import (
+    ConflictError,
+    DeniedError,
+    GitregError,
+    InvalidError,
+    NotFoundError,
+    PreconditionError,
+)
+from gitreg.git import history as git_history
+from gitreg.git.values import is_oid
+from gitreg.layout import MAIN, Kind, place
+from gitreg.records import dataclass, replace
+from gitreg.server import idempotency
+from gitreg.server.answers import COMMIT, answer
+from gitreg.server.auth.callers import permission, require
+from gitreg.server.auth.errors import UnauthenticatedError
+from gitreg.server.serving import UnfinishedError, Wanted
+from gitreg.writer.plan import Plan, Written
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from gitreg.access import Action
+    from gitreg.git import Oid, Repository
+    from gitreg.names import EnvironmentName, ModelName
+    from gitreg.reader import Snapshot
+    from gitreg.server.auth.callers import Caller
+    from gitreg.server.serving import Serving
+    from gitreg.writer.plan import Planner
+
+_CREATED = 201
+_TAG = re.compile(r'"([0-9a-f]{40}(?:[0-9a-f]{24})?)"')
+_MOST_SEARCHED = 10_000
+# What these say is certain; whatever else goes wrong may do so after main has moved.
+_NOTHING_CHANGED = (InvalidError, NotFoundError, ConflictError, DeniedError, UnauthenticatedError)
+# A longer answer is kept without what it tells of the version or the model.
+_MOST_KEPT = 16 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """A write of one model: its plan, and the actions any one of which allows it."""
+
+    model: ModelName
+    planner: Planner
+    actions: tuple[Action, ...]
+    environment: EnvironmentName | None = None
+    creates: bool = False
+
+
+class _Sent:
+    """The request that carries a write."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.serving: Serving = request.app.state.serving
+        caller: Caller | None = request.scope.get("state", {}).get("caller")
+        if caller is None:
+            raise UnauthenticatedError("this needs to know who you are", hint="send a token: Authorization: Bearer …")
+        self.caller = caller
+        self.at: Snapshot = self.serving.registry.snapshot()
+
+    @property
+    def expected(self) -> str | None:
+        """The commit that was read, of If-Match; None where nothing is demanded."""
+        said = self.request.headers.get("if-match")
+        if said is None or said.strip() == "*":
+            return None
+        found = _TAG.fullmatch(said.strip())
+        if found is None or not is_oid(found[1]):
+            raise PreconditionError("If-Match is no ETag of this server's", hint='send the ETag of what was read: "…"')
+        return found[1]
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing shall be written."""
+        said = self.request.query_params.get("dry_run", "false")
+        if said not in {"true", "false"}:
+            raise InvalidError(f"dry_run is {said[:20]!r}", hint="true or false")
+        return said == "true"
+
+    def allow(self, write: Write) -> None:
+        """Refuse, before anything is planned, who may not: the answer must not tell what is there.
+
+        The gate has the last word: it knows which of the actions the change really needs.
+        """
+        access = self.at.access
+        self.caller.require_user()
+        if any(
+            permission(access, self.caller, action, write.model, write.environment).allowed for action in write.actions
+        ):
+            return
+        require(access, self.caller, write.actions[0], write.model, write.environment)
+
+    async def once(self) -> idempotency.Request | None:
+        """Name the request by its Idempotency-Key, where it has one that counts."""
+        key = self.request.headers.get("idempotency-key")
+        if key is None or self.dry_run:
+            return None
+        url = f"{self.request.method} {self.request.url.path}?{self.request.url.query}\n"
+        said = url.encode() + await self.request.body()
+        return idempotency.named(self.caller.key, key, said, self.at.commit)
+
+
+async def perform(request: Request, write: Write) -> Response:
+    """Have a write judged and committed, and answer once it is on the disk."""
+    sent = _Sent(request)
+    sent.allow(write)
+    name = await sent.once()
+    if name is None:
+        return _answered(await _written(sent, write), sent, write)
+    before = await asyncio.to_thread(sent.serving.remembered.begin, name)
+    if isinstance(before, idempotency.Answer):
+        return _repeated(before)
+    return await _first(sent, write, name, before)
+
+
+async def _first(
+    sent: _Sent, write: Write, name: idempotency.Request, before: idempotency.Abandoned | None
+) -> Response:
+    """Answer a request with a key that was not answered yet; it may have landed all the same."""
+    remembered = sent.serving.remembered
+    try:
+        landed = (
+            await asyncio.to_thread(_landed, sent.serving.registry.snapshot(), name, before.tip) if before else None
+        )
+        written = landed or await _written(sent, replace(write, planner=_signed(write.planner, name)))
+    except UnfinishedError as error:
+        error.future.add_done_callback(lambda _: remembered.undecided(name))
+        raise
+    except _NOTHING_CHANGED:
+        await asyncio.to_thread(remembered.failed, name)
+        raise
+    except GitregError:
+        await asyncio.to_thread(remembered.undecided, name)
+        raise
+    response = _answered(written, sent, write)
+    kept = bytes(response.body)
+    if len(kept) > _MOST_KEPT:
+        kept = bytes(_answered(replace(written, about=None, diff=None), sent, write).body)
+    said = idempotency.Answer(status=response.status_code, body=kept, location=response.headers.get("location"))
+    await asyncio.to_thread(remembered.done, name, said)
+    return response
+
+
+async def _written(sent: _Sent, write: Write) -> Written:
+    return await sent.serving.write(
+        Wanted(
+            planner=write.planner,
+            caller=sent.caller,
+            expected=sent.expected,
+            dry_run=sent.dry_run,
+            models=(write.model,),
+        )
+    )
+
+
+def _answered(written: Written, sent: _Sent, write: Write) -> Response:
+    commit = written.commit or sent.at.commit
+    is_new = write.creates and written.commit is not None and not written.dry_run
+    location = _location(written) if is_new else None
+    return answer(
+        written, commit, status=_CREATED if is_new else 200, headers={"Location": location} if location else {}
+    )
+
+
+def _location(written: Written) -> str | None:
+    """Give the path of the version that was registered."""
+    for path in written.paths:
+        where = place(path)
+        if where.kind is Kind.VERSION:
+            return f"/models/{where.model}/versions/{where.version}"
+    return None
+
+
+# Once, however often it is sent
+
+
+def _signed(planner: Planner, name: idempotency.Request) -> Planner:
+    """Let the commit say of which request it is."""
+
+    def signed(at: Snapshot) -> Plan:
+        plan = planner(at)
+        return replace(plan, trailers={**plan.trailers, idempotency.TRAILER: name.id})
+
+    return signed
+
+
+def _landed(at: Snapshot, name: idempotency.Request, since: Oid) -> Written | None:
+    """Find the commit of a request whose answer was never noted."""
+    repository = at.repository
+    for oid in git_history.first_parents(repository, at.commit, since, limit=_MOST_SEARCHED):
+        commit = repository.objects.commit(oid)
+        if commit.trailers.get(idempotency.TRAILER) == name.id:
+            return Written(commit=oid, ref=MAIN, subject=commit.subject, paths=_paths(repository, commit.parents, oid))
+    return None
+
+
+def _paths(repository: Repository, parents: tuple[Oid, ...], oid: Oid) -> tuple[str, ...]:
+    from gitreg.git.compare import changed_paths
+
+    found = changed_paths(repository.objects, parents[0] if parents else None, oid)
+    return tuple(sorted(each.path for each in found))
+
+
+def _repeated(before: idempotency.Answer) -> Response:
+    """Give the answer that was given before, word for word."""
+    import json
+
+    commit = json.loads(before.body).get("commit")
+    headers = {"Idempotency-Replayed": "true"}
+    if commit:
+        headers |= {"ETag": f'"{commit}"', COMMIT: commit}
+    if before.location:
+        headers["Location"] = before.location
+    return Response(before.body, before.status, headers, media_type="application/json")

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitreg.server.bounded import MOST, Bounded
+from tests.server.rest.client import problem, registering
+from tests.server.rest.test_files import head, raw
+from tests.server.serving import HOST, PATIENCE, serving
+
+if TYPE_CHECKING:
+    from tests.server.rest.client import Rest
+
+REGISTER = "/models/register"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+        b'{"model": NaN}',
+        b"1" * 10_000,
+    ],
+    ids=["empty", "cut", "list", "null", "text", "no-utf-8", "deep-list", "deep-map", "nan", "long-number"],
+)
+def test_what_is_no_registration_is_refused(rest: Rest, body: bytes) -> None:
+    answer = rest.ask("POST", REGISTER, content=body, headers={"Content-Type": "application/json"})
+    problem(answer, answer.status_code)
+    assert answer.status_code in {400, 422}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1e400, 10**4000, "\ud800", "\0", "a\nb", {"a": [{}] * 10}, None, True],
+    ids=["infinite", "huge", "surrogate", "zero", "lines", "nested", "none", "true"],
+)
+@pytest.mark.parametrize("field", ["hyperparameters", "external", "labels", "metrics", "signature", "code"])
+def test_no_value_is_answered_with_a_fault(rest: Rest, field: str, value: object) -> None:
+    body = json.dumps(registering("risk/values", "1.0.0", **{field: {"key": value}}))
+    answer = rest.ask("POST", f"{REGISTER}?dry_run=true", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {200, 400, 422}, answer.text
+
+
+@pytest.mark.parametrize("field", ["description", "license", "created", "task", "base", "framework", "version"])
+@pytest.mark.parametrize("value", ["\ud800", "\0", "\r\nX-Injected: 1", "x" * 200, "é" * 100])
+def test_no_text_is_answered_with_a_fault_or_becomes_a_header(rest: Rest, field: str, value: str) -> None:
+    body = json.dumps({**registering("risk/texts", "1.0.0"), field: value})
+    answer = rest.ask("POST", f"{REGISTER}?dry_run=true", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {200, 400, 422}, answer.text
+    assert "x-injected" not in answer.headers
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(rest: Rest) -> None:
+    answer = raw(rest, "POST", REGISTER, {"Content-Length": str(MOST + 1)}, b"")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_that_turns_out_too_large_is_refused(rest: Rest) -> None:
+    pieces = (b"x" * 100_000 for _ in range(MOST // 100_000 + 2))
+    try:
+        answer = rest.ask("POST", REGISTER, content=pieces)
+    except OSError:  # it was told before it had sent everything
+        return
+    problem(answer, 413)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(rest: Rest) -> None:
+    async def never(scope: object, receive: object, send: object) -> None:
+        raise AssertionError("it is not asked")
+
+    with (
+        serving(Bounded(never, patience=0.05)) as port,
+        socket.create_connection((HOST, port), timeout=2 * PATIENCE) as connection,
+    ):
+        connection.sendall(head(rest, "POST", REGISTER, {"Content-Length": "100"}) + b"{")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_that_is_cut_off_writes_nothing(rest: Rest) -> None:
+    body = json.dumps(registering("risk/cut", "1.0.0")).encode()
+    with socket.create_connection((HOST, rest.port), timeout=2 * PATIENCE) as connection:
+        connection.sendall(head(rest, "POST", REGISTER, {"Content-Length": str(len(body))}) + body[:-1])
+    problem(rest.ask("GET", "/models/risk/cut"), 404)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/..%2f..%2fetc/passwd",
+        "/models/risk/%2e%2e",
+        "/files/../../../etc/passwd",
+        "/files/%2e%2e/%2e%2e/etc/passwd",
+        "/files//etc/passwd",
+        "/files/models/risk/../../access.yaml",
+        "/files/.git/config",
+        "/trees/%00",
+        "/files/%ff%fe",
+        "/trees/models%2f..",
+        "/ui/static/../app.py",
+        "/ui/static/..%2fapp.py",
+    ],
+)
+def test_no_path_leads_out(rest: Rest, path: str) -> None:
+    answer = raw(rest, "GET", path, {}, b"")
+    assert answer.split(b" ", 2)[1] in {b"404", b"422", b"400", b"403"}, answer[:300]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "é"])
+def test_an_idempotency_key_that_is_none_is_refused(rest: Rest, key: str) -> None:
+    headers = [("Idempotency-Key", key.encode())]
+    body = registering("risk/key", "1.0.0")
+    problem(rest.ask("POST", REGISTER, json=body, headers=headers), 422)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gitreg.errors import GitregError, IntegrityError, InvalidError, UnavailableError
+from gitreg.server import idempotency
+from gitreg.server.idempotency import Abandoned, Answer, Remembered, named
+from gitreg.server.problems import UnderwayError
+from gitreg.server.rest import performing
+from tests.server.rest.client import problem, registering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.server.rest.client import Rest
+
+TIP = "0" * 40
+DONE = Answer(status=201, body=b"{}", location="/models/risk/m/versions/1.0.0")
+
+
+@pytest.fixture
+def remembered(tmp_path: Path) -> Iterator[Remembered]:
+    with closing(Remembered(tmp_path)) as opened:
+        yield opened
+
+
+def test_a_request_is_begun_once_and_answered_ever_after(remembered: Remembered, tmp_path: Path) -> None:
+    request = named("user:alice", "key", b"body", TIP)
+    assert remembered.begin(request) is None
+    with closing(Remembered(tmp_path)) as other:  # another process of the server
+        with pytest.raises(UnderwayError):
+            other.begin(request)
+        remembered.done(request, DONE)
+        assert other.begin(request) == DONE
+        with pytest.raises(InvalidError, match="another request"):
+            other.begin(named("user:alice", "key", b"other", TIP))
+        assert other.begin(named("user:bob", "key", b"other", TIP)) is None
+
+
+def test_what_changed_nothing_may_be_begun_again(remembered: Remembered) -> None:
+    request = named("user:alice", "key", b"body", TIP)
+    remembered.begin(request)
+    remembered.failed(request)
+    assert remembered.begin(request) is None
+
+
+def test_what_may_have_landed_is_looked_for_from_where_main_was(remembered: Remembered) -> None:
+    request = named("user:alice", "key", b"body", TIP)
+    remembered.begin(request)
+    remembered.undecided(request)
+    assert remembered.begin(named("user:alice", "key", b"body", "1" * 40)) == Abandoned(tip=TIP)
+    with pytest.raises(UnderwayError):
+        remembered.begin(request)
+
+
+def test_a_day_later_a_key_is_new(remembered: Remembered, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = named("user:alice", "key", b"body", TIP)
+    remembered.begin(request)
+    remembered.done(request, DONE)
+    monkeypatch.setattr(idempotency, "KEPT", -1.0)
+    assert remembered.begin(request) is None
+
+
+def test_one_caller_cannot_fill_the_file(remembered: Remembered, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "MOST_OF_ONE", 3)
+    own = named("user:bob", "key", b"body", TIP)
+    remembered.begin(own)
+    remembered.done(own, DONE)
+    requests = [named("user:alice", f"key{number}", b"body", TIP) for number in range(5)]
+    for each in requests:
+        remembered.begin(each)
+        remembered.done(each, DONE)
+    assert remembered.begin(own) == DONE
+    assert remembered.begin(requests[-1]) == DONE
+    assert remembered.begin(requests[0]) is None
+
+
+def test_a_damaged_file_is_made_anew(remembered: Remembered, tmp_path: Path) -> None:
+    (tmp_path / "gitreg").mkdir()
+    (tmp_path / "gitreg" / idempotency.NAME).write_bytes(b"this is no database" * 100)
+    assert remembered.begin(named("user:alice", "key", b"body", TIP)) is None
+
+
+def test_a_file_that_is_damaged_while_it_is_used_is_put_aside(tmp_path: Path) -> None:
+    request, file = named("user:alice", "key", b"body", TIP), tmp_path / "gitreg" / idempotency.NAME
+    with closing(Remembered(tmp_path)) as first:
+        first.begin(request)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with closing(Remembered(tmp_path)) as opened:
+        with pytest.raises(UnavailableError):
+            opened.begin(request)
+        assert opened.begin(request) is None
+    assert file.with_name(f"{idempotency.NAME}.damaged").exists()
+
+
+def test_a_long_answer_is_kept_in_short(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(performing, "_MOST_KEPT", 100)
+    body, headers = registering("risk/long", "1.0.0"), {"Idempotency-Key": "long"}
+    first = rest.ask("POST", "/models/register", json=body, headers=headers)
+    again = rest.ask("POST", "/models/register", json=body, headers=headers)
+    assert first.json()["about"]
+    assert again.json() == {key: value for key, value in first.json().items() if key != "about"}
+    assert again.headers["location"] == first.headers["location"]
+
+
+@pytest.mark.parametrize("kind", [UnavailableError, IntegrityError])
+def test_a_write_that_cannot_be_confirmed_is_found_by_its_retry(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch, kind: type[GitregError]
+) -> None:
+    real = type(rest.serving).write
+
+    async def unconfirmed(*args: object) -> None:
+        await real(*args)  # type: ignore[arg-type]
+        raise kind("main has moved, and the disk does not confirm it")
+
+    body, headers = registering(f"risk/{kind.__name__.lower()}", "1.0.0"), {"Idempotency-Key": kind.__name__}
+    with monkeypatch.context() as faulty:
+        faulty.setattr(type(rest.serving), "write", unconfirmed)
+        first = rest.ask("POST", "/models/register", json=body, headers=headers)
+    assert problem(first, kind.http_status)
+    assert ("retry-after" in first.headers) == (kind is UnavailableError)
+    again = rest.ask("POST", "/models/register", json=body, headers=headers)
+    assert again.status_code == 201, again.text
+    assert again.headers["location"] == f"/models/{body['model']}/versions/1.0.0"

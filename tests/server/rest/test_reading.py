@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gitreg.git import Repository
+from tests.server.rest.client import problem
+
+if TYPE_CHECKING:
+    from tests.server.rest.client import Rest
+
+
+def pages(rest: Rest, path: str, limit: int, **query: str) -> list[Any]:
+    """Read a list to its end, page by page."""
+    found: list[Any] = []
+    cursor: str | None = None
+    for _ in range(1000):
+        more: dict[str, str] = {"cursor": cursor} if cursor else {}
+        answer = rest.ask("GET", path, params={"limit": limit, **query, **more})
+        assert answer.status_code == 200, answer.text
+        part = answer.json()
+        assert len(part["items"]) <= limit
+        found += part["items"]
+        cursor = part["next"]
+        if cursor is None:
+            return found
+    raise AssertionError("it has no end")
+
+
+def test_a_read_that_the_client_has_is_not_sent_again(rest: Rest) -> None:
+    name = rest.model("1.0.0")
+    first = rest.ask("GET", f"/models/{name}/versions/latest")
+    headers = {"If-None-Match": first.headers["etag"]}
+    assert rest.ask("GET", f"/models/{name}/versions/latest", headers=headers).status_code == 304
+    rest.model("1.0.0")
+    assert rest.ask("GET", f"/models/{name}/versions/latest", headers=headers).status_code == 200
+
+
+def test_what_is_pushed_past_the_server_is_seen_at_once(rest: Rest) -> None:
+    name = rest.model("1.0.0")
+    before = rest.ask("GET", f"/models/{name}").headers["gitreg-commit"]
+    with Repository.open(rest.path) as repository:
+        tree = repository.run(["rev-parse", "main^{tree}"]).decode().strip()
+        commit = repository.run(["commit-tree", tree, "-p", before, "-m", "By hand"]).decode().strip()
+        repository.run(["update-ref", "refs/heads/main", commit, before])
+    assert rest.ask("GET", f"/models/{name}").headers["gitreg-commit"] == commit
+
+
+def test_models_and_versions_come_in_pages(rest: Rest) -> None:
+    name = rest.model(*(f"1.{number}.0" for number in range(5)))
+    assert [row["version"] for row in pages(rest, f"/models/{name}/versions", 2)] == [
+        f"1.{n}.0" for n in (4, 3, 2, 1, 0)
+    ]
+    everything = [row["model"] for row in pages(rest, "/models", 1000)]
+    assert name in everything
+    assert [row["model"] for row in pages(rest, "/models", 3)] == everything
+    problem(rest.ask("GET", f"/models/{name}/versions?cursor=nothing"), 422)
+    problem(rest.ask("GET", "/models?limit=0"), 422)
+
+
+def test_versions_are_found_by_their_fields(rest: Rest) -> None:
+    name = rest.model("1.0.0", "1.1.0", metrics={"auc": 0.75})
+    found = pages(rest, "/search", 1, q=f"model = '{name}' and metrics.auc > 0.7")
+    assert [row["version"] for row in found] == ["1.1.0", "1.0.0"]
+    problem(rest.ask("GET", "/search?q=metrics.auc >"), 422)
+
+
+def test_who_may_not_read_a_model_does_not_find_it(rest: Rest) -> None:
+    body = {"model": "audio/quiet", "version": "1.0.0", "external": {"provider": "x", "id": "y"}, "license": "MIT"}
+    assert rest.ask("POST", "/models/register", json=body | {"description": "Hidden."}).status_code == 201
+    assert pages(rest, "/search", 10, q="model = 'audio/quiet'")
+    assert rest.ask("GET", "/search?q=model = 'audio/quiet'", "mole").json()["items"] == []
+
+
+def test_lineage_diff_and_comparison(rest: Rest) -> None:
+    base = rest.model("1.0.0", metrics={"auc": 0.5})
+    name = rest.model("1.0.0", "2.0.0", parents=[f"{base}@1.0.0"], metrics={"auc": 0.75})
+    tree = rest.ask("GET", f"/models/{name}/versions/1.0.0/lineage").json()
+    assert [each["name"] for each in tree["parents"]] == [f"{base}@1.0.0"]
+    diff = rest.ask("GET", f"/models/{name}/versions/1.0.0/diff", params={"to": f"{base}@1.0.0"})
+    assert diff.status_code == 200
+    assert "0.75" in diff.text
+    compared = rest.ask("GET", "/compare", params={"version": [f"{name}@1.0.0", f"{base}@1.0.0"]})
+    assert compared.status_code == 200, compared.text
+
+
+def test_lineage_tells_nothing_of_models_that_one_may_not_read(rest: Rest) -> None:
+    def register(model: str, *parents: str) -> None:
+        body = {"model": model, "version": "1.0.0", "external": {"provider": "x", "id": "y"}, "license": "MIT"}
+        answer = rest.ask("POST", "/models/register", json=body | {"description": "x", "parents": list(parents)})
+        assert answer.status_code == 201, answer.text
+
+    register("text/root")
+    register("text/middle", "text/root@1.0.0")
+    register("risk/leaf", "text/middle@1.0.0")
+    register("text/below", "risk/leaf@1.0.0")
+    register("risk/claims", "text/middle@1.0.0:base")
+    path = "/models/risk/leaf/versions/1.0.0/lineage"
+    (parent,) = rest.ask("GET", path, "mole").json()["parents"]
+    assert (parent["name"], parent["parents"]) == ("text/middle@1.0.0", [])
+    # Whatever its relation is called, it is a model of the registry.
+    (parent,) = rest.ask("GET", path.replace("leaf", "claims"), "mole").json()["parents"]
+    assert (parent["name"], parent["relation"], parent["parents"]) == ("text/middle@1.0.0", "base", [])
+    (parent,) = rest.ask("GET", path).json()["parents"]
+    assert [each["name"] for each in parent["parents"]] == ["text/root@1.0.0"]
+    below = rest.ask("GET", path, params={"direction": "down"}).json()
+    assert [each["name"] for each in below["children"]] == ["text/below@1.0.0"]
+    assert rest.ask("GET", path, "mole", params={"direction": "down"}).json()["children"] == []
+
+
+def test_deployments_of_the_past(rest: Rest) -> None:
+    name = rest.model("1.0.0")
+    problem(rest.ask("GET", f"/deployments/staging/{name}"), 404)
+    problem(rest.ask("GET", f"/deployments/nowhere/{name}"), 404)
+    assert rest.ask("PUT", f"/deployments/staging/{name}", json={"version": "1.0.0"}).status_code == 200
+    (row,) = rest.ask("GET", "/deployments", params={"model": name}).json()["items"]
+    assert (row["environment"], row["version"]) == ("staging", "1.0.0")
+    problem(rest.ask("GET", "/deployments", params={"at": "2020-01-01"}), 404)
+
+
+def test_events_follow_one_another_from_the_first_commit_on(rest: Rest) -> None:
+    start = rest.ask("GET", "/").json()["commit"]
+    name = rest.model("1.0.0")
+    answer = rest.ask("GET", "/events", params={"after": start}).json()
+    assert [event["subject"] for event in answer["items"]] == [f"Register {name} 1.0.0"]
+    assert answer["next"] == answer["items"][-1]["commit"]
+    assert rest.ask("GET", "/events", params={"after": answer["next"]}).json()["items"] == []
+    first = rest.ask("GET", "/events", params={"limit": 1}).json()
+    second = rest.ask("GET", "/events", params={"limit": 1, "after": first["next"]}).json()
+    assert first["items"][0]["commit"] != second["items"][0]["commit"]
+    problem(rest.ask("GET", "/events", params={"after": "0" * 40}), 422)
+
+
+def test_the_audit_log_is_for_admins(rest: Rest) -> None:
+    name = rest.model("1.0.0")
+    found = pages(rest, "/audit", 1, model=name)
+    assert [(entry["actor"], entry["verdict"]) for entry in found] == [("root", "accepted")]
+    assert found[0]["source"]["identity"].startswith("token:")
+    problem(rest.ask("GET", "/audit", "alice"), 403)
+
+
+def test_a_refused_write_is_in_the_audit_log_with_its_address(rest: Rest) -> None:
+    artifact = {"path": "model.bin", "digest": f"sha256:{'4' * 64}", "size": 3, "format": "safetensors"}
+    body = {"model": "risk/refused", "version": "1.0.0", "artifacts": [artifact], "license": "MIT", "description": "x"}
+    problem(rest.ask("POST", "/models/register", json=body), 422)
+    (entry,) = pages(rest, "/audit", 10, model="risk/refused")
+    assert entry["verdict"] == "refused"
+    assert entry["source"]["address"] == "127.0.0.1"
+
+
+def test_strangers_are_told_what_this_is_and_nothing_else(rest: Rest) -> None:
+    assert rest.ask("GET", "/", None).json().keys() == {"service", "version", "git"}
+    assert rest.ask("GET", "/openapi.json", None).json()["openapi"] == "3.1.0"
+    for path in ("/models", "/files/registry.yaml", "/trees/", "/events", "/metrics", "/deployments"):
+        answer = rest.ask("GET", path, None)
+        problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_browser_is_sent_to_the_pages(rest: Rest) -> None:
+    answer = rest.ask("GET", "/", None, headers={"Accept": "text/html,application/xhtml+xml"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nothing", 404), ("DELETE", "/models", 405), ("GET", "/models/", 404)]
+)
+def test_what_is_not_there_is_said_in_the_same_form(rest: Rest, method: str, path: str, status: int) -> None:
+    assert problem(rest.ask(method, path), status)["hint"]

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from gitreg.server.heads import Heads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.requests import Request
+
+
+async def echo(request: Request) -> JSONResponse:
+    body = await request.body()
+    names = sorted(key.decode() for key, _ in request.scope["headers"])
+    return JSONResponse({"headers": names, "size": len(body)})
+
+
+@contextmanager
+def serving(protocol: type[Heads]) -> Iterator[socket.socket]:
+    """Connect to a server of this protocol."""
+    app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"])])
+    config = uvicorn.Config(app, port=0, http=protocol, log_config=None, lifespan="off", proxy_headers=False)
+    listener = config.bind_socket()
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    try:
+        with socket.create_connection(listener.getsockname(), timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def answer(client: socket.socket) -> bytes:
+    """Read until the server closes the connection."""
+    found = b""
+    while piece := client.recv(1 << 16):
+        found += piece
+    return found
+
+
+def sent_until_cut(client: socket.socket, piece: bytes) -> int:
+    """Send a piece again and again until the server has enough, and tell how many bytes that were."""
+    sent = 0
+    try:
+        while sent < 64 << 20:
+            sent += client.send(piece)
+    except ConnectionError:
+        return sent
+    pytest.fail("all of it was taken")
+
+
+@pytest.mark.parametrize("piece", [b"x" * 65_536, b"x\r\nX-Short: " * 5000], ids=["one header", "many"])
+def test_a_head_without_end_is_cut(piece: bytes) -> None:
+    with serving(Heads) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-First: ")
+
+        assert sent_until_cut(client, piece) < 32 << 20  # what lies in the buffers of both sides is sent as well
+
+
+def test_a_connection_on_which_nothing_is_asked_ends() -> None:
+    class Hasty(Heads):
+        patience = 0.05
+
+    with serving(Hasty) as client:
+        assert answer(client).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_head_that_never_ends_is_not_waited_for() -> None:
+    class Hasty(Heads):
+        patience = 3600.0
+
+        def on_message_begin(self) -> None:
+            self.patience = 0.05
+            super().on_message_begin()
+
+    with serving(Hasty) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+
+        assert b"too slow" in answer(client)
+
+
+def test_nobody_waits_for_a_head_while_a_body_comes_or_an_answer_goes() -> None:
+    waits: list[object] = []
+
+    class Watched(Heads):
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            waits.append(self._timer)
+
+    with serving(Watched) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nabcd")
+
+        assert b'"size":4' in answer(client)
+    assert waits == [None]
+
+
+def test_an_answer_is_not_cut_short_by_the_next_request() -> None:
+    class Answering(Heads):
+        patience = 0.01
+        asked = 0
+
+        @property
+        def _is_answering(self) -> bool:
+            type(self).asked += 1
+            return self.asked < 3  # two times an answer is still going out
+
+    with serving(Answering) as client:
+        assert b"too slow" in answer(client)
+    assert Answering.asked >= 3
+
+
+def test_a_large_body_and_the_next_request_on_the_connection_are_fine() -> None:
+    with serving(Heads) as client:
+        body = b"x" * (3 << 20)
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+        found = answer(client)
+
+    assert found.count(b"HTTP/1.1 200 OK") == 2
+    assert b'"size":%d' % len(body) in found
+
+
+def test_lines_behind_a_chunked_body_are_no_headers() -> None:
+    with serving(Heads) as client:
+        client.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"1\r\nx\r\n0\r\nX-Forwarded-User: root\r\nAuthorization: Bearer x\r\n\r\n"
+        )
+
+        found = answer(client)
+
+    assert b'"headers":["connection","host","transfer-encoding"]' in found
