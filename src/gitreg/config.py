@@ -32,6 +32,7 @@ KEYS: Mapping[str, str] = {
     "gitreg.endpoint": "where this machine finds what speaks S3, as https://host:port, in place of Amazon's own",
     "gitreg.recommendmodel": "the folder of an embedding model for `gitreg recommend`, in place of the packaged one",
     "gitreg.identity": "on a server: what names the pusher (GL_USER, REMOTE_USER, …, or account)",
+    "gitreg.tokenfile": "the file, of mode 0600, that holds your token for a gitreg server",
     "gitreg.indextrust": "whose signature a published index must bear: a file of allowed signers",
     "gitreg.indexpublish": "on a server: where each push publishes the static index, a folder, a URI, or `store`",
     "gitreg.indexsign": "on a server: the SSH key that signs the published index",

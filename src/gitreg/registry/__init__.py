@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitreg.registry.answering import ModelVersion, Pulled
-from gitreg.registry.facade import Registry, open_registry
+from gitreg.registry.facade import Registry
+from gitreg.registry.opening import open_registry
 from gitreg.registry.results import (
     LineageNode,
     ModelSummary,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from gitreg.config import open_registry_store
 from gitreg.errors import GitregError, InvalidError
 from gitreg.layout import MAIN
-from gitreg.names import ModelName, Selector
 from gitreg.reader import Snapshot
 from gitreg.records import replace
 from gitreg.registry import reads
@@ -19,9 +18,9 @@ from gitreg.writer import Mode, Plan, Written
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gitreg.manifest import Lifecycle
     from gitreg.objects import Progress, Store
     from gitreg.registry.register import Prepared, RegisterRequest
+    from gitreg.scan import Inspector
 
 from gitreg.registry.answering import Answering, ModelVersion
 from gitreg.registry.opened import counting
@@ -41,18 +40,29 @@ class Changing(Answering):
         is classed as.
         """
         from gitreg.keep.claims import claim
-        from gitreg.registry.register import Prepared, check_request, hashed, looked_into, now, sizes_of, upload
+        from gitreg.registry.register import (
+            Prepared,
+            check_request,
+            hashed,
+            inspector,
+            looked_into,
+            now,
+            sizes_of,
+            upload,
+        )
         from gitreg.writer.publish import publish
 
         name = check_request(request)
-        code, notes = reads.code(request.code)
-        prepared = Prepared(request, name, (), self.target.author(), code, request.created or now())
         store = None
-        if mode.dry_run or not request.paths:
-            inspected = looked_into(request, self.snapshot().settings.formats) if request.paths else None
-            prepared = replace(prepared, files=hashed(request, inspected), inspected=inspected)
-        else:
-            prepared, store = self._check_early(prepared, mode)
+        with inspector(request) as inspecting:  # its process starts while the rest is looked up
+            code, notes = reads.code(request.code)
+            prepared = Prepared(request, name, (), self.target.author(), code, request.created or now())
+            if mode.dry_run or not request.paths:
+                inspected = looked_into(request, self.snapshot().settings.formats, inspecting)
+                prepared = replace(prepared, files=hashed(request, inspected), inspected=inspected)
+            else:
+                prepared, store = self._check_early(prepared, mode, inspecting)
+        if store is not None:
             prepared = replace(prepared, files=upload(store, request, prepared.inspected))
             notes = (*notes, *_left_behind(store))
             claim(store, self.snapshot().settings.name, self.snapshot().commit)
@@ -117,19 +127,17 @@ class Changing(Answering):
         if violations := prejudge(self.target, snapshot, plan, user, sizes):
             raise refusal(violations, "the registry would refuse this")
 
-    def _check_early(self, prepared: Prepared, mode: Mode) -> tuple[Prepared, Store]:
+    def _check_early(self, prepared: Prepared, mode: Mode, inspector: Inspector | None) -> tuple[Prepared, Store]:
         """Refuse what the gate would refuse before the weights are read, look into them, and open their store."""
         from gitreg.registry.register import check_parents, claimed, looked_into, next_version, sizes_of
-        from gitreg.scan import Inspector
 
         if mode.propose:
             self.target.require_user(mode.user)
-        with Inspector() as inspector:  # its process starts while we fetch
-            snapshot = Snapshot(self.target.repository, self.target.refresh())
-            next_version(snapshot, prepared.name, prepared.request)
-            check_parents(snapshot, prepared.request)
-            found = looked_into(prepared.request, snapshot.settings.formats, inspector)
-            files = claimed(prepared.request, found)
+        snapshot = Snapshot(self.target.repository, self.target.refresh())
+        next_version(snapshot, prepared.name, prepared.request)
+        check_parents(snapshot, prepared.request)
+        found = looked_into(prepared.request, snapshot.settings.formats, inspector)
+        files = claimed(prepared.request, found)
         prepared = replace(prepared, inspected=found)
         plan = replace(prepared, files=files).plan(snapshot)
         self._refuse_early(plan, snapshot, mode, sizes_of(files))
@@ -189,61 +197,41 @@ class Changing(Answering):
 
     def update(self, selector: str, mode: Mode = _PUSH, **fields: object) -> Written:
         """Change the editable parts of a version; see `plans.update` for the fields."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        chosen = Selector.parse(selector)
-        return self._write(lambda at: plans.update(at, chosen, **fields), mode)  # type: ignore[arg-type]
+        return self._write(planners.update(selector, **fields), mode)
 
     def update_model(self, model: str, mode: Mode = _PUSH, **fields: object) -> Written:
         """Change a model's description, task, owners, labels or card; see `plans.update_model`."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        name = ModelName.parse(model)
-        return self._write(lambda at: plans.update_model(at, name, **fields), mode)  # type: ignore[arg-type]
+        return self._write(planners.update_model(model, **fields), mode)
 
     def alias(self, selector: str, name: str, mode: Mode = _PUSH, *, remove: bool = False) -> Written:
         """Set, move or remove an alias."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        chosen = Selector.parse(selector)
-        return self._write(lambda at: plans.alias(at, chosen, name, remove=remove), mode)
+        return self._write(planners.alias(selector, name, remove=remove), mode)
 
     def yank(self, selector: str, mode: Mode = _PUSH, *, undo: bool = False, reason: str | None = None) -> Written:
         """Hide a version from resolution; it stays fetchable by its exact version."""
         from gitreg.manifest import Lifecycle
+        from gitreg.registry import planners
 
-        return self._retire(selector, Lifecycle.YANKED, mode, undo=undo, reason=reason)
+        return self._write(planners.retire(selector, Lifecycle.YANKED, undo=undo, reason=reason), mode)
 
     def archive(self, selector: str, mode: Mode = _PUSH, *, undo: bool = False, reason: str | None = None) -> Written:
         """Keep a version for compliance; it cannot be deployed any more."""
         from gitreg.manifest import Lifecycle
+        from gitreg.registry import planners
 
-        return self._retire(selector, Lifecycle.ARCHIVED, mode, undo=undo, reason=reason)
-
-    def _retire(self, selector: str, goal: Lifecycle, mode: Mode, *, undo: bool, reason: str | None) -> Written:
-        from gitreg.registry import plans
-
-        chosen = Selector.parse(selector)
-
-        def planner(at: Snapshot) -> Plan:
-            if undo:
-                return plans.reinstate(at, chosen, goal, reads.earlier_contents(at, chosen), reason=reason)
-            return plans.lifecycle(at, chosen, goal, reason=reason)
-
-        return self._write(planner, mode)
+        return self._write(planners.retire(selector, Lifecycle.ARCHIVED, undo=undo, reason=reason), mode)
 
     def delete(self, selector: str, mode: Mode = _PUSH, *, undo: bool = False, reason: str | None = None) -> Written:
         """Replace a version by a tombstone, or bring the very same bytes back."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        chosen = Selector.parse(selector)
-
-        def planner(at: Snapshot) -> Plan:
-            if undo:
-                return plans.undelete(at, chosen, list(reads.earlier_contents(at, chosen)), reason=reason)
-            return plans.delete(at, chosen, reason=reason)
-
-        return self._write(planner, mode)
+        return self._write(planners.delete(selector, undo=undo, reason=reason), mode)
 
     # Deploy
 
@@ -258,54 +246,41 @@ class Changing(Answering):
         percent: int | None = None,
     ) -> Written:
         """Point an environment at a version."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        chosen = Selector.parse(selector)
-        return self._write(
-            lambda at: plans.deploy(at, chosen, environment, reason=reason, canary=canary, percent=percent), mode
-        )
+        planner = planners.deploy(selector, environment, reason=reason, canary=canary, percent=percent)
+        return self._write(planner, mode)
 
     def promote(
         self, model: str, source: str, target: str | None = None, mode: Mode = _PUSH, *, reason: str | None = None
     ) -> Written:
         """Point the next environment, or the one named, at what runs in another."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        name = ModelName.parse(model)
-        return self._write(lambda at: plans.promote(at, name, source, target, reason=reason), mode)
+        return self._write(planners.promote(model, source, target, reason=reason), mode)
 
     def rollback(
         self, model: str, environment: str, mode: Mode = _PUSH, *, to: str | None = None, reason: str | None = None
     ) -> Written:
         """Point an environment back at its last state, at a version, or at a deployment's number."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        name = ModelName.parse(model)
-
-        def planner(at: Snapshot) -> Plan:
-            where = reads.known_environment(at, environment)
-            records = reads.records(at, where, name)
-            return plans.rollback(at, name, environment, records, to=to, reason=reason)
-
-        return self._write(planner, mode)
+        return self._write(planners.rollback(model, environment, to=to, reason=reason), mode)
 
     def undeploy(self, model: str, environment: str, mode: Mode = _PUSH, *, reason: str | None = None) -> Written:
         """Take a model out of an environment."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        name = ModelName.parse(model)
-        return self._write(lambda at: plans.undeploy(at, name, environment, reason=reason), mode)
+        return self._write(planners.undeploy(model, environment, reason=reason), mode)
 
     def approve(
         self, selector: str, environment: str, mode: Mode = _PUSH, *, reject: bool = False, comment: str | None = None
     ) -> Written:
         """Record one's own verdict on a version for an environment."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        chosen, user = Selector.parse(selector), self.target.require_user(mode.user)
-        return self._write(
-            lambda at: plans.approve(at, chosen, environment, user, reject=reject, comment=comment), mode
-        )
+        user = self.target.require_user(mode.user)
+        return self._write(planners.approve(selector, environment, user, reject=reject, comment=comment), mode)
 
     def report(  # noqa: PLR0913 - a status's fields
         self,
@@ -318,12 +293,10 @@ class Changing(Answering):
         detail: str | None = None,
     ) -> Written:
         """Record what really runs somewhere."""
-        from gitreg.registry import plans
+        from gitreg.registry import planners
 
-        chosen = Selector.parse(selector)
-        return self._write(
-            lambda at: plans.report(at, chosen, environment, state=state, endpoint=endpoint, detail=detail), mode
-        )
+        planner = planners.report(selector, environment, state=state, endpoint=endpoint, detail=detail)
+        return self._write(planner, mode)
 
     def _write(self, planner: Callable[[Snapshot], Plan], mode: Mode) -> Written:
         from gitreg.writer.publish import publish

@@ -26,8 +26,11 @@ def compare(
     both = sorted({*maximize} & {*minimize})
     if both:
         raise InvalidError(f"{both[0]!r} cannot be both maximized and minimized")
-    goals = dict.fromkeys(maximize, Goal.MAXIMIZE) | dict.fromkeys(minimize, Goal.MINIMIZE)
-    return side_by_side([found(snapshot, Selector.parse(each)).manifest for each in selectors], goals)
+    manifests = [found(snapshot, Selector.parse(each)).manifest for each in selectors]
+    known = {name for manifest in manifests for (_, name), _ in aspects.measured(manifest)}
+    goals = {_called(name, known): Goal.MAXIMIZE for name in maximize}
+    goals |= {_called(name, known): Goal.MINIMIZE for name in minimize}
+    return side_by_side(manifests, goals)
 
 
 def series(snapshot: RegistryFiles, name: ModelName, metrics: Sequence[str], last: int | None) -> Series:
@@ -35,6 +38,7 @@ def series(snapshot: RegistryFiles, name: ModelName, metrics: Sequence[str], las
     manifests = [each.manifest for each in snapshot.every_version(name) if isinstance(each, VersionFile)]
     measured = [(manifest, _measured(manifest)) for manifest in manifests]
     known = {each for _, values in measured for each in values}
+    metrics = [_called(metric, known) for metric in metrics]
     for metric in metrics:
         if metric not in known:
             raise _no_metric(name, metric, known)
@@ -50,6 +54,11 @@ def series(snapshot: RegistryFiles, name: ModelName, metrics: Sequence[str], las
 
 def _measured(manifest: Manifest) -> dict[str, float]:
     return {f"{name} on {dataset}" if dataset else name: value for (dataset, name), value in aspects.measured(manifest)}
+
+
+def _called(metric: str, known: set[str]) -> str:
+    """Take `metrics.auc`, as searches write it, for the metric auc."""
+    return metric if metric in known else metric.removeprefix("metrics.")
 
 
 def _no_metric(name: ModelName, metric: str, known: set[str]) -> NotFoundError:

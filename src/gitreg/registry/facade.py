@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitreg.config import Where, locate
+from gitreg.config import Where
 from gitreg.errors import InvalidError
 from gitreg.registry import reads
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from gitreg.gate import Violation
@@ -31,20 +31,6 @@ from gitreg.registry.changing import Changing
 from gitreg.registry.opened import counting
 
 
-def open_registry(
-    location: str | os.PathLike[str] | None = None, *, fetch: bool | None = None, trust: str | None = None
-) -> Registry:
-    """Open a registry: a path, a URL, a name, or what GITREG_REGISTRY, the folder or git's configuration names.
-
-    `fetch` says whether reads fetch main first: by default they do from a URL, and do not in a checkout, which shows
-    what it last fetched as git itself does. Writes always fetch. Raises NotFoundError where there is no registry.
-
-    A URL may be that of a published index, which only answers reads. `trust` is a file of allowed signers, one of whom
-    must have signed it.
-    """
-    return Registry(locate(os.fspath(location) if location is not None else None), fetch=fetch, trust=trust)
-
-
 class Registry(Changing):
     """A registry, read at the newest commit that is known and written through its gate."""
 
@@ -52,7 +38,7 @@ class Registry(Changing):
 
     def access_explain(self, user: str, *, model: str | None = None, environment: str | None = None) -> list[AccessRow]:
         """Tell what a user may do, and which rule says so."""
-        return reads.access_rows(self.snapshot(), user, model, environment)
+        return reads.access_rows(self.snapshot().access, user, model, environment)
 
     def codeowners(self) -> str:
         """Write a CODEOWNERS file that follows from the access rules."""

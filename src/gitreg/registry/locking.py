@@ -125,7 +125,7 @@ def read_lock(path: Path) -> Lock:
 def lock_models(snapshot: Snapshot, named: str, selectors: Sequence[str], path: Path, how: How) -> Locked:
     """Add versions to a lock file, or without any bring all in it up to what their selectors mean now.
 
-    `named` is the registry's path or URL.
+    `named` is the registry's path or URL. ConflictError where the lock file is of another registry.
     """
     from gitreg.objects.faults import reading
     from gitreg.objects.local import write_whole
@@ -136,6 +136,7 @@ def lock_models(snapshot: Snapshot, named: str, selectors: Sequence[str], path: 
         raise InvalidError("--folder is for one model", hint="name one MODEL@VERSION with it")
     with reading(path.parent), locked_folder(path.parent):
         old = read_lock(path) if path.exists() or not selectors else Lock(registry="", models={})
+        _check_same_registry(snapshot, named, old, path)
         models = _locked_anew(snapshot, old, list(wanted.values()), how.folder)
         lock = Lock(registry=named, models=models)
         changed = tuple(name for name in models if models[name] != old.models.get(name))
@@ -150,6 +151,20 @@ def lock_models(snapshot: Snapshot, named: str, selectors: Sequence[str], path: 
             _check_apart(models.values())
             write_whole(path, Lock.parse(lock.to_bytes()).to_bytes())
     return Locked(file=path, models=tuple(models[name] for name in sorted(models, key=str)), changed=changed)
+
+
+def _check_same_registry(snapshot: Snapshot, named: str, old: Lock, path: Path) -> None:
+    """Refuse a lock file with commits that this registry does not have; under another name it may be the same one."""
+    known = snapshot.repository.objects
+    if old.registry == named:
+        return
+    for each in old.models.values():
+        if known.info(each.commit) is None:
+            raise ConflictError(
+                f"{path} is of another registry, {old.registry}: {named} does not have the commit {each.commit[:10]}"
+                f" that {each.model} was locked at",
+                hint="a lock file is of one registry: choose another with --lock-file, or remove it to begin anew",
+            )
 
 
 def _locked_anew(

@@ -1,7 +1,8 @@
-"""Recommend models out of a registry: their documents come from the index, one for each model's best version."""
+"""Recommend models out of a registry: their documents come from the index, one for each model's latest version."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,21 +12,27 @@ from gitreg.index.pages import Query, Search
 from gitreg.reader import indexing
 from gitreg.recommend import pareto, vectors
 from gitreg.recommend.advice import CANDIDATES, recommend
+from gitreg.recommend.corpus import Corpus, kept
 from gitreg.recommend.documents import LONGEST_CARD, Document, language, languages_of, words
 from gitreg.recommend.ranking import Ranker
-from gitreg.records import dataclass
+from gitreg.records import dataclass, replace
 from gitreg.registry.results import Recommendation
 from gitreg.registry.search import surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
     from sqlite3 import Connection
 
     from gitreg.git import Repository
     from gitreg.index.pages import Hit
     from gitreg.reader import Snapshot
+    from gitreg.recommend.advice import Recommended
+    from gitreg.recommend.ranking import Match
 
 _Chosen = tuple[str, str, int]  # model, version, the manifest's row
+NAME = "recommend.sqlite"
+"""What questions are asked of, beside the index and as disposable as that."""
+
 MODEL_KEY = "gitreg.recommendmodel"
 MOST = 100
 _LANGUAGE_LABELS = frozenset({"language", "languages", "lang"})
@@ -41,8 +48,7 @@ SELECT versions.model, versions.version, versions.manifest
 FROM models CROSS JOIN versions ON versions.id = coalesce(({released}), ({any}))
 """
 _SAID = """
-SELECT models.description, models.task, substr(model_texts.card, 1, ?), m.description, m.license, m.framework, m.size,
-  m.provider
+SELECT models.description, models.task, substr(model_texts.card, 1, ?), m.description, m.license, m.framework
 FROM models JOIN manifests m LEFT JOIN model_texts ON model_texts.rowid = models.id WHERE models.model = ? AND m.id = ?
 """
 
@@ -66,21 +72,51 @@ def recommend_from(snapshot: Snapshot, asked: Asked, *, now: bool) -> Recommenda
     aims = pareto.aims(asked.maximize, asked.minimize)
     model, notes = _model(snapshot.repository)
 
-    def question(connection: Connection) -> list[Document]:
-        chosen = _meeting(snapshot, connection, asked.where) if asked.where else _latest(connection)
-        return _documents(connection, chosen)
+    def question(connection: Connection) -> tuple[list[Recommended], int]:
+        chosen = _meeting(snapshot, connection, asked.where) if asked.where else None
+        matches, known = _ranked(snapshot, connection, asked, model, chosen, keep=now)
+        stands = chosen or {match.key: _latest(connection, match.key)[0] for match in matches}
+        named = [replace(match, key=f"{match.key}@{stands[match.key][1]}") for match in matches]
+        measures = {
+            f"{name}@{version}": _measures(connection, manifest)
+            for name, version, manifest in (stands[match.key] for match in matches)
+        }
+        return recommend(named, aims, measures), known if chosen is None else len(chosen)
 
-    documents, told = indexing.ask(snapshot, question, now=now)
-    with Ranker(documents, model) as ranker:
-        places = recommend(ranker, asked.need, aims, asked.limit)
+    (places, considered), told = indexing.ask(snapshot, question, now=now)
     return Recommendation(
         need=asked.need,
         model=model.name if model else None,
         aims=tuple(map(str, aims)),
-        considered=len(documents),
+        considered=considered,
         places=tuple(places),
         notes=(*notes, *told),
     )
+
+
+def _ranked(  # noqa: PLR0913 - what is asked, of what, and whether to keep that
+    snapshot: Snapshot,
+    connection: Connection,
+    asked: Asked,
+    model: vectors.StaticModel | None,
+    only: Container[str] | None,
+    *,
+    keep: bool,
+) -> tuple[list[Match], int]:
+    """Rank all models, of which `only` some may be given; tell how many there are, too."""
+
+    def documents() -> list[Document]:
+        return _documents(connection)
+
+    def ranked(corpus: Corpus) -> tuple[list[Match], int]:
+        with Ranker(corpus) as ranker:
+            return ranker.rank(asked.need, asked.limit, only), len(corpus.keys)
+
+    path = indexing.index_file(snapshot.repository).path.with_name(NAME)
+    try:
+        return ranked(kept(path, snapshot.commit, model, documents, keep=keep))
+    except sqlite3.DatabaseError:  # what is kept is damaged; where it is the index, the next line says so
+        return ranked(Corpus.of(documents(), model))
 
 
 def _model(repository: Repository) -> tuple[vectors.StaticModel | None, list[str]]:
@@ -93,13 +129,17 @@ def _model(repository: Repository) -> tuple[vectors.StaticModel | None, list[str
     return None, [f"ranked by shared words alone, for want of an embedding model; {vectors.EXTRA}"]
 
 
-def _latest(connection: Connection) -> list[_Chosen]:
-    """Choose the latest version of every model that has one."""
-    released = _HIGHEST.format(released="AND instr(v.version, '-') = 0")
-    return connection.execute(_LATEST.format(released=released, any=_HIGHEST.format(released=""))).fetchall()
+def _latest(connection: Connection, model: str | None = None) -> list[_Chosen]:
+    """Choose the latest version of every model that has one, or of one model."""
+    query = _LATEST.format(
+        released=_HIGHEST.format(released="AND instr(v.version, '-') = 0"), any=_HIGHEST.format(released="")
+    )
+    if model is None:
+        return connection.execute(query).fetchall()
+    return connection.execute(f"{query} WHERE models.model = ?", (model,)).fetchall()
 
 
-def _meeting(snapshot: Snapshot, connection: Connection, conditions: Sequence[str]) -> list[_Chosen]:
+def _meeting(snapshot: Snapshot, connection: Connection, conditions: Sequence[str]) -> dict[str, _Chosen]:
     """Choose of each model the latest of the versions that meet the conditions."""
     query = Query(conditions=(*conditions, _RESOLVES))
     hits, _ = Search(query, surroundings(snapshot, connection)).run(connection, snapshot.commit)
@@ -108,35 +148,39 @@ def _meeting(snapshot: Snapshot, connection: Connection, conditions: Sequence[st
         known = best.setdefault(hit.model, hit)
         if "-" in known.version and "-" not in hit.version:
             best[hit.model] = hit
-    return [(hit.model, hit.version, hit.manifest) for hit in best.values()]
+    return {model: (model, hit.version, hit.manifest) for model, hit in best.items()}
 
 
-def _documents(connection: Connection, chosen: Sequence[_Chosen]) -> list[Document]:
-    """Describe models by the versions that were chosen."""
+def _documents(connection: Connection) -> list[Document]:
+    """Describe each model that has a version, by its latest."""
     labels = defaultdict[str, list[tuple[str, str]]](list)
     for model, key, value in connection.execute("SELECT model, key, value FROM model_labels ORDER BY model, key"):
         labels[model].append((key, value))
-    return [_document(connection, each, labels[each[0]]) for each in chosen]
+    return [_document(connection, each, labels[each[0]]) for each in _latest(connection)]
 
 
 def _document(connection: Connection, chosen: _Chosen, labels: Sequence[tuple[str, str]]) -> Document:
-    name, version, manifest = chosen
+    name, _, manifest = chosen
     said = connection.execute(_SAID, (LONGEST_CARD, name, manifest)).fetchone()
-    description, task, card, change, licence, framework, size, provider = said
+    description, task, card, change, licence, framework = said
     own = connection.execute("SELECT key, value FROM labels WHERE manifest = ? ORDER BY key", (manifest,))
     facts = (*_told([*labels, *own]), *languages_of(card or ""), framework, licence)
-    metrics = connection.execute("SELECT key, value FROM metrics WHERE manifest = ?", (manifest,))
-    measures = {f"metrics.{key}": value for key, value in metrics}
     return Document(
-        key=f"{name}@{version}",
+        key=name,
         name=name,
         description=" ".join(filter(None, (description, change))),
         task=task or "",
         facts=tuple(dict.fromkeys(filter(None, facts))),
         card=card or "",
-        # Somebody else's model has no files here, and so no size that is known.
-        measures=measures if provider else {**measures, "size": size},
     )
+
+
+def _measures(connection: Connection, manifest: int) -> dict[str, float]:
+    metrics = connection.execute("SELECT key, value FROM metrics WHERE manifest = ?", (manifest,))
+    measures = {f"metrics.{key}": value for key, value in metrics}
+    size, provider = connection.execute("SELECT size, provider FROM manifests WHERE id = ?", (manifest,)).fetchone()
+    # Somebody else's model has no files here, and so no size that is known.
+    return measures if provider else {**measures, "size": size}
 
 
 def _told(labels: Sequence[tuple[str, str | None]]) -> Iterator[str]:
