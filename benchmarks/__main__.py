@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import cloud, index, many, peers, pulling, push, reading, startup, storing, writing
+from benchmarks import cloud, index, many, peers, pulling, push, reading, server, startup, storing, writing
 from benchmarks.measure import Row, table
 from benchmarks.setting import Setting, environment
 
@@ -29,6 +29,7 @@ _GROUPS: dict[str, tuple[str, Callable[[Setting], Iterator[Row]]]] = {
     "store": ("Storing", storing.run),
     "pull": ("Pulling", pulling.run),
     "cloud": ("Clouds", cloud.run),
+    "server": ("A server", server.run),
 }
 
 

@@ -102,13 +102,18 @@ class Peak:
         while not self._ended.wait(0.01):
             wanted = next((each for each in _below(self._above) if self._words in _read(each, "cmdline")), None)
             if wanted is not None:
-                self.bytes = max(self.bytes, sum(map(_resident, _below(wanted))))
+                self.bytes = max(self.bytes, resident(wanted))
 
 
 def _below(process: int) -> list[int]:
     """Name a process and all that it started, as far as they still run."""
     children = _read(process, f"task/{process}/children").split()
     return [process, *(each for child in children for each in _below(int(child)))]
+
+
+def resident(process: int) -> int:
+    """Give the resident bytes of a process and of all that it started."""
+    return sum(map(_resident, _below(process)))
 
 
 def _resident(process: int) -> int:

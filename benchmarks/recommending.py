@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gitreg.recommend.corpus import Corpus
 from gitreg.recommend.documents import Document, language
 from gitreg.recommend.ranking import Ranker
 from gitreg.recommend.vectors import packaged
-from gitreg.recommend.wording import Wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +56,6 @@ def cards() -> list[Document]:
                 task=card["task"],
                 facts=(*map(language, card["languages"]), card["framework"], card["license"]),
                 card=card["card"],
-                measures={"size": card["size"], **{f"metrics.{name}": x for name, x in card["metrics"].items()}},
             )
         )
     return documents
@@ -87,18 +86,19 @@ def interval(values: Sequence[float], seed: int = 1) -> tuple[float, float]:
 @contextlib.contextmanager
 def orders(documents: Sequence[Document], model: StaticModel | None) -> Iterator[dict[str, Callable[[str], list[str]]]]:
     """Give the ways to order the cards for a need, by name."""
-    with Wording(documents) as wording, Ranker(documents, None) as text, Ranker(documents, model) as both:
+    words = Corpus.of(documents, None)
+    with Ranker(words) as text, Ranker(Corpus.of(documents, model)) as both:
 
         def by_meaning(need: str) -> list[str]:
             return _best(dict(enumerate(both.similarities(need) or [])), documents)
 
         ways: dict[str, Callable[[str], list[str]]] = {
-            "plain BM25 (every word)": lambda need: _best(wording.scores(need, every=True), documents),
-            "BM25 without words of grammar": lambda need: [match.document.key for match in text.rank(need, DEPTH)],
+            "plain BM25 (every word)": lambda need: _best(words.wording.scores(need, every=True), documents),
+            "BM25 without words of grammar": lambda need: [match.key for match in text.rank(need, DEPTH)],
         }
         if model:
             ways["vectors alone"] = by_meaning
-            ways["both, as `recommend` does"] = lambda need: [match.document.key for match in both.rank(need, DEPTH)]
+            ways["both, as `recommend` does"] = lambda need: [match.key for match in both.rank(need, DEPTH)]
         yield ways
 
 
@@ -135,7 +135,7 @@ def _times(documents: Sequence[Document], model: StaticModel | None) -> None:
         many = [_renamed(documents[place % len(documents)], place) for place in range(count)]
         for name, used in (("text", None), ("text and vectors", model)):
             begun = time.perf_counter()
-            with Ranker(many, used) as ranker:
+            with Ranker(Corpus.of(many, used)) as ranker:
                 ready = time.perf_counter() - begun
                 took = [_timed(ranker, need) for need in needs]
             print(f"{count:6,} cards, {name:17} {ready * 1e3:7.0f} ms  {statistics.median(took) * 1e3:6.1f} ms")
@@ -155,7 +155,6 @@ def _renamed(document: Document, place: int) -> Document:
         task=document.task,
         facts=document.facts,
         card=document.card,
-        measures=document.measures,
     )
 
 

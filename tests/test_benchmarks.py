@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from benchmarks.callers import Caller
 from benchmarks.generate import ADMIN, Generated, generate, git
 from benchmarks.measure import Peak, Row, interleaved, table
 from gitreg.gate_hooks.audit.proof import verify
@@ -104,3 +109,37 @@ def test_the_memory_of_a_process_and_of_what_it_starts_is_summed_up() -> None:
     # The outermost holds those words as well; so it is the one that was found.
     assert 30e6 < peak.bytes < 300e6
     assert Peak(process.pid, b"nothing").bytes == 0
+
+
+def test_callers_call_in_turn_and_tell_what_failed() -> None:
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            seen.append(self.path + self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(201 if len(seen) < 4 else 500)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        numbers, asked = (
+            itertools.count(7),
+            {"port": server.server_port, "headers": {}, "calls": [["POST", "/{c}", "{n}", "a"]]},
+        )
+        caller = Caller(asked, 3, numbers, until=0)
+        caller.run()
+        assert (seen, caller.taken) == ([], {})
+        while len(seen) < 5:
+            caller.until = time.monotonic() + 0.01
+            caller.run()
+        server.shutdown()
+    assert seen[:2] == ["/37", "/38"]
+    assert len(caller.taken["a"]) == len(seen)
+    assert len(caller.failed) == len(seen) - 3
+    assert caller.failed[0].startswith("500")

@@ -151,7 +151,7 @@ def test_a_drawing_names_every_version_and_relation() -> None:
 
 
 def test_edges_that_skip_columns_go_around_what_stands_there() -> None:
-    routes, columns = graphs._laid_out(graphs.graph_of(ROOT))
+    routes, columns = graphs.laid_out(graphs.graph_of(ROOT))
 
     assert [len(column) for column in columns] == [1, 1, 2, 1]
     assert [stop.child for stop in columns[-1]] == ["risk/fraud@2.0.0"]

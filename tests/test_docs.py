@@ -56,7 +56,7 @@ def _anchors(page: Path) -> set[str]:
 
 def _commands(name: str, command: click.Command) -> list[str]:
     if isinstance(command, click.Group):
-        return [f"{name} {each}" for each in command.commands]
+        return [each for word, found in command.commands.items() for each in _commands(f"{name} {word}", found)]
     return [name]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gitreg.records import dataclass
 
@@ -32,11 +32,12 @@ class GitregError(Exception):
     """The root of all errors: what is wrong, where, and what to do next.
 
     `hint` is the next step for the reader; `problems` lists everything that is wrong where there is more than one
-    thing to say.
+    thing to say. `violations` are those of the gate, where it was the gate that refused.
     """
 
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
+    violations: tuple[Any, ...] = ()
 
     def __init__(self, message: str, *, hint: str | None = None, problems: Iterable[Problem] = ()) -> None:
         super().__init__(message)
@@ -74,6 +75,12 @@ class ConflictError(GitregError):
 
     exit_code = 4
     http_status = 409
+
+
+class PreconditionError(ConflictError):
+    """What was read before the write has changed since."""
+
+    http_status = 412
 
 
 class DeniedError(GitregError):

@@ -28,6 +28,7 @@ def test_the_comparison_as_json(gitreg: Callable[..., Result], registry: Path) -
     rows = {row["name"]: row for row in json.loads(shown.out)["metrics"]}
     assert rows["auc"]["best"] == [0]
     assert rows["loss"]["best"] == []
+    assert gitreg("compare", "risk/fraud@1.0.0", "@1.1.0", "--minimize", "metrics.auc", "--json").out == shown.out
 
 
 def test_what_cannot_be_compared_is_said(gitreg: Callable[..., Result], registry: Path) -> None:
@@ -42,6 +43,7 @@ def test_a_metric_is_drawn(gitreg: Callable[..., Result], registry: Path) -> Non
 
     assert shown.code == 0
     assert shown.lines[-1].split() == ["1.0.0", "1.1.0"]
+    assert gitreg("plot", "risk/fraud", "metrics.auc").out == shown.out, "as searches write it"
 
 
 def test_a_chart_is_written_and_its_numbers_told(gitreg: Callable[..., Result], registry: Path, tmp_path: Path) -> None:

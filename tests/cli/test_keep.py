@@ -59,7 +59,7 @@ def test_gc_tells_first_and_does_it_when_asked(gitreg: Callable[..., Result], bl
     old = time.time() - 30 * 24 * 3600
     os.utime(orphan, (old, old))
     told = gitreg("gc")
-    assert (told.code, orphan.is_file()) == (0, True)
+    assert (told.code, orphan.is_file(), "within the last hour" in told.out) == (0, True, False)
     assert "1 blob (6 B) would go to the trash" in told.out
     assert "--delete does it" in told.out
     done = gitreg("gc", "--delete")
@@ -68,6 +68,13 @@ def test_gc_tells_first_and_does_it_when_asked(gitreg: Callable[..., Result], bl
     assert blob.is_file()
     [collected] = json.loads(gitreg("gc", "--delete", "--trash", "0", "--json").out)
     assert (collected["removed"], collected["dry_run"]) == (["f" * 64], False)
+
+
+def test_gc_without_grace_tells_of_uploads(gitreg: Callable[..., Result], blob: Path) -> None:
+    orphan = blob.parents[1] / "ff" / ("f" * 64)
+    orphan.parent.mkdir()
+    orphan.write_bytes(b"orphan")
+    assert "1 of them came within the last hour: a registration that is still" in gitreg("gc", "--grace", "0").out
 
 
 def test_a_mistyped_span_is_told(gitreg: Callable[..., Result], own_registry: Path) -> None:

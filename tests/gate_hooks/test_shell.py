@@ -6,18 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gitreg.errors import DeniedError, GitregError, InvalidError, NotFoundError
-from gitreg.gate_hooks.shell import (
-    Request,
-    authorized_key,
-    environment,
-    find,
-    greeting,
-    limits,
-    parse,
-    public_key,
-    reason_of,
-    serve,
-)
+from gitreg.gate_hooks.receiving import limits, reason_of
+from gitreg.gate_hooks.shell import Request, authorized_key, environment, find, greeting, parse, public_key, serve
 from gitreg.git import Repository
 from gitreg.git.serve import Limits, Served
 from gitreg.names import UserName

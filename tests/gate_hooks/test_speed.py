@@ -10,7 +10,8 @@ import pytest
 from gitreg.changes import FileEntry, PathEdit, volume
 from gitreg.gate import Code, Limits, Policy
 from gitreg.gate_hooks.push import Desk, judge_range
-from gitreg.git import Objects, Repository, write_commits
+from gitreg.git import Repository, write_commits
+from gitreg.git.catfile import CatFile
 from gitreg.git.commits import Draft
 from gitreg.reader import Snapshot
 from tests.gate.support import ALICE, FRAUD, version_file
@@ -52,14 +53,14 @@ def test_the_hook_starts_few_processes_however_much_is_pushed(
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
-    real = Objects._send
+    real = CatFile._send
 
-    def counting(self: Objects, commands: Iterable[str]) -> None:
+    def counting(self: CatFile, commands: Iterable[str]) -> None:
         listed = list(commands)
         found.append(len(listed))
         real(self, listed)
 
-    monkeypatch.setattr(Objects, "_send", counting)
+    monkeypatch.setattr(CatFile, "_send", counting)
     return found
 
 

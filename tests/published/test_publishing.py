@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import gitreg
-from gitreg.errors import ConflictError, InvalidError, NotFoundError
+from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError
 from gitreg.objects.local import LocalBucket
+from gitreg.published import publish as publish_module
 from gitreg.published.publish import Destination, publish
+from gitreg.published.shape import Part
 from tests.registries import files_of, git, request
 
 if TYPE_CHECKING:
@@ -232,3 +235,73 @@ def test_a_push_is_accepted_where_publishing_fails(bare: Registry, forge: Forge)
     assert done.returncode == 0, done.stderr
     assert "the index is not published yet" in done.stderr
     assert bare.model("risk/fraud").description == "pushed"
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut a model of more than three files into shards of two on average."""
+    monkeypatch.setattr(publish_module, "MOST_TOGETHER", 3)
+    monkeypatch.setattr(publish_module, "_FILES", 2)
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_a_model_of_very_many_versions_is_cut_and_a_new_one_changes_one_shard(bare: Registry, tmp_path: Path) -> None:
+    for number in range(8):
+        bare.register(request("risk/fraud", f"2.{number}.0"))
+    bare.approve("risk/fraud@2.3.0", "prod", gitreg.Mode(user="root"), comment="good")
+    bare.update_model("risk/fraud", card="# Fraud\n")
+    folder = tmp_path / "index"
+    bare.publish_index(str(folder))
+    catalogue = _catalogue(folder)
+    assert len(catalogue["models"]["fraud"]["shards"]) > 2
+    _answers_as(bare, folder)
+
+    bare.register(request("risk/fraud", "2.8.0"))
+    changed = bare.publish_index(str(folder))
+    before, after = (
+        {each["sha256"] for each in of["models"]["fraud"]["shards"]} for of in (catalogue, _catalogue(folder))
+    )
+    assert len(after - before) <= 2  # the one that it is in; two where there is a cut before it
+    assert changed.files_written == len(after - before) + 2
+    _answers_as(bare, folder)
+    assert not bare.publish_index(str(folder)).changed
+    assert publish(bare.snapshot, Destination(bucket=LocalBucket(folder)), grace=0).files_removed > 0
+    _answers_as(bare, folder)
+
+
+def _catalogue(folder: Path) -> dict[str, Any]:
+    sha256 = json.loads((folder / "head.json").read_bytes())["projects"]["risk"]["sha256"]
+    found: dict[str, Any] = json.loads((folder / "shards" / sha256[:2] / f"{sha256}.json").read_bytes())
+    return found
+
+
+def _answers_as(bare: Registry, folder: Path) -> None:
+    with gitreg.open(folder) as reader:
+        assert reader.versions("risk/fraud") == bare.versions("risk/fraud")
+        for each in bare.versions("risk/fraud"):
+            assert reader.show(f"risk/fraud@{each.version}") == bare.show(f"risk/fraud@{each.version}")
+        assert reader.card("risk/fraud") == "# Fraud\n"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"shards": []},
+        {"shards": "x"},
+        {"shards": [{"first": "b", "sha256": "0" * 64, "size": 1}]},
+        {"shards": [{"first": first, "sha256": "0" * 64, "size": 1} for first in ("", "c", "b")]},
+        {"shards": [{"first": "", "sha256": "../x", "size": 1}]},
+    ],
+)
+def test_a_row_that_names_no_shards_in_their_order_is_refused(row: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError):
+        Part.all_of(row)
+
+
+def test_notes_of_an_earlier_gitreg_cost_time_alone(bare: Registry, forge: Forge, tmp_path: Path) -> None:
+    bare.publish_index(str(tmp_path / "index"))
+    (notes,) = (forge.bare / "gitreg" / "published").glob("*.json")
+    said = b'{"projects":{"risk":{}},"models":{},"left":{}}'
+    notes.write_bytes(f"gitreg-index/v1 {hashlib.sha256(said).hexdigest()}\n".encode() + said)
+    assert not bare.publish_index(str(tmp_path / "index")).changed

@@ -4,24 +4,32 @@ import pytest
 
 from gitreg.errors import InvalidError
 from gitreg.recommend.advice import recommend
+from gitreg.recommend.corpus import Corpus
 from gitreg.recommend.documents import Document
 from gitreg.recommend.pareto import aims
 from gitreg.recommend.ranking import Ranker
 
 TOXIC = "finds toxic comments in Finnish"
 DOCUMENTS = [
-    Document(key="large", name="large", description=TOXIC, measures={"metrics.f1": 0.9, "size": 100}),
-    Document(key="small", name="small", description=TOXIC, measures={"metrics.f1": 0.8, "size": 10}),
-    Document(key="poor", name="poor", description=TOXIC, measures={"metrics.f1": 0.7, "size": 50}),
-    Document(key="mute", name="mute", description=TOXIC, measures={"size": 1}),
-    Document(key="rain", name="rain", description="rain in Finnish Lapland by radar", measures={"size": 0.1}),
-    *(Document(key=f"other{n}", name=f"o{n}", description="something else", measures={}) for n in range(9)),
+    Document(key="large", name="large", description=TOXIC),
+    Document(key="small", name="small", description=TOXIC),
+    Document(key="poor", name="poor", description=TOXIC),
+    Document(key="mute", name="mute", description=TOXIC),
+    Document(key="rain", name="rain", description="rain in Finnish Lapland by radar"),
+    *(Document(key=f"other{n}", name=f"o{n}", description="something else") for n in range(9)),
 ]
+MEASURES: dict[str, dict[str, float]] = {
+    "large": {"metrics.f1": 0.9, "size": 100},
+    "small": {"metrics.f1": 0.8, "size": 10},
+    "poor": {"metrics.f1": 0.7, "size": 50},
+    "mute": {"size": 1},
+    "rain": {"size": 0.1},
+}
 
 
 def keys(need: str, maximize: list[str], minimize: list[str], limit: int = 10) -> list[str]:
-    with Ranker(DOCUMENTS, None) as ranker:
-        return [placed.key for placed in recommend(ranker, need, aims(maximize, minimize), limit)]
+    with Ranker(Corpus.of(DOCUMENTS, None)) as ranker:
+        return [placed.key for placed in recommend(ranker.rank(need, limit), aims(maximize, minimize), MEASURES)]
 
 
 def test_the_front_comes_first_then_the_beaten_then_who_cannot_be_compared() -> None:
@@ -40,9 +48,10 @@ def test_without_aims_all_that_suit_come_by_relevance() -> None:
 
 
 def test_each_place_has_its_reasons() -> None:
-    with Ranker(DOCUMENTS, None) as ranker:
-        placed = {one.key: one for one in recommend(ranker, "toxic comments", aims(["metrics.f1"], ["size"]))}
-        unaimed = recommend(ranker, "toxic comments", ())
+    with Ranker(Corpus.of(DOCUMENTS, None)) as ranker:
+        matches = ranker.rank("toxic comments", 10)
+    placed = {one.key: one for one in recommend(matches, aims(["metrics.f1"], ["size"]), MEASURES)}
+    unaimed = recommend(matches, (), MEASURES)
     words = "its texts have toxic, comments"
     assert placed["large"].reasons == (words, "nobody is better at metrics.f1, and nobody beats it")
     assert placed["poor"].reasons == (words, "beaten by small")
@@ -67,13 +76,11 @@ def test_each_place_has_its_reasons() -> None:
     ],
 )
 def test_reasons_tell_the_kind_of_place(values: list[tuple[float, float]], reason: str) -> None:
-    documents = [
-        Document(key=str(place), name="x", description="cats", measures={"a": a, "b": b})
-        for place, (a, b) in enumerate(values)
-    ]
-    others = [Document(key=f"o{n}", name="y", description="dogs", measures={}) for n in range(9)]
-    with Ranker([*documents, *others], None) as ranker:
-        placed = recommend(ranker, "cats", aims(["a", "b"], []))
+    documents = [Document(key=str(place), name="x", description="cats") for place in range(len(values))]
+    measures = {str(place): {"a": a, "b": b} for place, (a, b) in enumerate(values)}
+    others = [Document(key=f"o{n}", name="y", description="dogs") for n in range(9)]
+    with Ranker(Corpus.of([*documents, *others], None)) as ranker:
+        placed = recommend(ranker.rank("cats", 10), aims(["a", "b"], []), measures)
     middle = {one.key: one for one in placed}["1" if len(values) == 3 else "3"]
     top = {one.key: one for one in placed}["2"]
     assert reason in {middle.reasons[-1], top.reasons[-1]}

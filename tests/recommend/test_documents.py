@@ -53,7 +53,7 @@ def test_codes_of_languages_are_told_by_name(code: str, name: str) -> None:
 
 
 def test_the_text_of_a_document_has_what_is_there_and_a_bounded_part_of_its_card() -> None:
-    document = Document(key="a", name="risk/scorer", measures={}, facts=("Finnish", "MIT"), card="x" * 99_999)
+    document = Document(key="a", name="risk/scorer", facts=("Finnish", "MIT"), card="x" * 99_999)
     assert document.text() == "risk scorer. Finnish MIT. " + "x" * LONGEST_MEANT
     assert document.fields()[-1] == "x" * LONGEST_CARD
 

@@ -18,6 +18,7 @@ from gitreg.digest import Digest
 from gitreg.errors import ConflictError, GitregError, IntegrityError, InvalidError, NotFoundError
 from gitreg.names import ModelName, Version
 from gitreg.objects import Cache
+from gitreg.records import replace
 from gitreg.registry import locking as locking_module
 from gitreg.registry import open_registry
 from gitreg.registry import pulled as pulled_module
@@ -213,6 +214,25 @@ def test_a_file_of_a_lock_may_have_the_names_that_a_manifest_may_have(name: str)
     else:
         with pytest.raises(InvalidError):
             Lock.parse(json.dumps(data).encode())
+
+
+def test_a_lock_of_another_registry_is_refused_and_stays(forge: Forge, bare: Registry) -> None:
+    locked(forge)
+    edit(lambda data: data.update(registry="other.git"))
+    edit(lambda data: the_model(data).update(commit="0" * 40))
+    was = LOCK.read_bytes()
+    for selectors in (["risk/fraud@prod"], []):
+        with pytest.raises(ConflictError, match=r"models\.lock is of another registry, other\.git: .* 0000000000 "):
+            bare.lock(selectors)
+    assert LOCK.read_bytes() == was
+
+
+def test_a_lock_goes_with_a_registry_that_moved(forge: Forge, tmp_path: Path) -> None:
+    before = locked(forge)
+    moved = shutil.copytree(forge.bare, tmp_path / "moved.git")
+    with open_registry(moved) as registry:
+        registry.lock()
+    assert read_lock(LOCK) == replace(before, registry=str(moved))
 
 
 def test_models_do_not_share_a_folder(bare: Registry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 from gitreg.errors import InvalidError
 from gitreg.recommend import vectors
 from gitreg.registry import open_registry
-from gitreg.registry.recommending import MODEL_KEY
+from gitreg.registry.recommending import MODEL_KEY, NAME
 from tests.recommend.models import write_model
 from tests.registries import git
 
@@ -180,3 +181,21 @@ def test_a_model_in_a_folder_finds_what_shares_no_word(folder: Path, tmp_path: P
 def test_what_cannot_be_asked_is_refused(filled: Registry, asked: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidError, match=message):
         filled.recommend(**asked)
+
+
+def test_a_question_is_answered_from_what_is_kept_until_main_moves(folder: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(folder, tmp_path / "own")
+    kept = own / ".git" / "gitreg" / NAME
+    with open_registry(own) as registry:
+        first = registry.recommend("toxic comments")
+        number = kept.stat().st_ino
+        assert registry.recommend("toxic comments") == first
+        assert kept.stat().st_ino == number
+        stamp = kept.stat().st_mtime_ns
+        kept.write_bytes(kept.read_bytes()[:4096].ljust(20_000, b"x"))  # damage that the time of change does not show
+        os.utime(kept, ns=(stamp, stamp))
+        assert registry.recommend("toxic comments") == first
+    (own / "models/sky/rain/model.yaml").write_text(_model("sky/rain", "Toxic comments on the weather."))
+    git(own, "commit", "--quiet", "-a", "-m", "More", env={"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b.org"})
+    with open_registry(own) as registry:
+        assert "sky/rain@1.0.0" in _keys(registry.recommend("toxic comments"))

@@ -47,6 +47,12 @@ def _render(screen: Screen, collected: Sequence[Collected]) -> None:
         )
         if each.rescued:
             screen.line(f"{len(each.rescued)} {back} back out of the trash: something needs them again", "yellow")
+        if each.recent:
+            screen.line(
+                f"{each.recent} of them came within the last hour: a registration that is still going on is refused"
+                " without them, and has to be run again",
+                "yellow",
+            )
         screen.fields(
             [
                 ("needed", _counted(each.kept, each.kept_bytes)),

@@ -64,6 +64,7 @@ COMMANDS: dict[str, Entry] = {
     "index": Entry("Keep", "index:index", "Build the index for searches, and publish a static one."),
     "upkeep": Entry("Keep", "upkeep:upkeep", "Keep the repository quick to read, fetch and clone."),
     "mark": Entry("Keep", "mark:mark", "Write the deploy tags that are missing."),
+    "serve": Entry("Serve", "serve:serve", "Serve a bare registry over HTTP: REST, git and pages."),
     "server": Entry("Serve", "server:server", "Set up a registry on a server, and serve it over ssh."),
     "demo": Entry("Try", "demo:demo", "See a registry at work, in a folder of its own."),
     "completion": Entry("Try", "completion:completion", "Print the script for your shell's completion."),

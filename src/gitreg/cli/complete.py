@@ -59,7 +59,7 @@ def complete_environment(ctx: click.Context, _param: click.Parameter, incomplete
     """Complete an environment's name."""
     found: list[str] = []
     with suppress(GitregError, OSError), _registry(ctx) as registry:
-        found = [name for name in registry.snapshot().environments() if name.startswith(incomplete)]
+        found = [name for name in registry.files().environments() if name.startswith(incomplete)]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,16 @@ from gitreg.digest import Digest
 from gitreg.errors import IntegrityError, InvalidError
 from gitreg.layout import APPROVALS, DEPLOYMENTS, MODELS, SETTINGS, STATUS, Kind, Place, card_path, place
 from gitreg.names import ModelName, Version
-from gitreg.published.shape import Ref, check_depth, mapping
+from gitreg.published.shape import Part, check_depth, mapping
 from gitreg.reader import PlainFile, RegistryFiles
 from gitreg.settings import Settings
 from gitreg.wire import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gitreg.names import VersionRange
-    from gitreg.published.shape import Head
+    from gitreg.published.shape import Head, Ref
 
 # What is in the catalogue of a project; manifests and approvals are in the model's own shard.
 _CATALOGUED = frozenset({Kind.MODEL, Kind.DEPLOYMENT, Kind.STATUS})
@@ -53,7 +54,7 @@ class PublishedFiles(RegistryFiles):
             return {}
         if where.kind in _CATALOGUED:
             return mapping(self._catalogue(where.model.project).get("files"), "files")
-        return mapping(self._model(where.model).get("files"), "files")
+        return self._files(where.model, where.path, where.path)
 
     def names(self, folder: str) -> Sequence[str]:
         """Give the names directly inside a folder of models, deployments, status or approvals."""
@@ -61,7 +62,7 @@ class PublishedFiles(RegistryFiles):
         if top == MODELS:
             return self._in_models(inner)
         if top == APPROVALS and len(inner) > 1:
-            return _below(folder, mapping(self._model(ModelName(*inner[:2])).get("files"), "files"))
+            return _below(folder, self._files(ModelName(*inner[:2]), f"{folder}/", f"{folder}0"))
         if top in {DEPLOYMENTS, STATUS} and len(inner) == 1:
             return [name for name in self.head.projects if self.names(f"{folder}/{name}")]
         if top in {DEPLOYMENTS, STATUS} and inner:
@@ -82,7 +83,7 @@ class PublishedFiles(RegistryFiles):
 
     def card(self, name: ModelName) -> str | None:
         """Read the model card, in Markdown."""
-        text = self._model(name).get("card")
+        text = next(self._parts(name, "", ""), {}).get("card")
         if text is not None and not isinstance(text, str):
             raise IntegrityError(f"{card_path(name)} is damaged in the index: it is no text")
         return text
@@ -118,14 +119,23 @@ class PublishedFiles(RegistryFiles):
         row = mapping(self._catalogue(name.project).get("models"), "models").get(name.name)
         return mapping(row, f"the row of {name}") if row is not None else {}
 
-    def _model(self, name: ModelName) -> dict[str, Any]:
+    def _files(self, name: ModelName, first: str, last: str) -> dict[str, Any]:
+        """Give the files of the shards that hold a model's paths between two, and others of the same shards."""
+        return {
+            path: entry
+            for part in self._parts(name, first, last)
+            for path, entry in mapping(part.get("files"), "files").items()
+        }
+
+    def _parts(self, name: ModelName, first: str, last: str) -> Iterator[dict[str, Any]]:
         row = self._row(name)
-        if not row:
-            return {"files": {}}
-        found = self._shard(Ref.from_data(row.get("shard")))
-        if found.get("model") != str(name):
-            raise IntegrityError(f"the shard of {name} in the index is another one's")
-        return found
+        parts = Part.all_of(row) if row else []
+        begins = [part.first for part in parts]
+        for part in parts[max(0, bisect_right(begins, first) - 1) : bisect_right(begins, last)]:
+            found = self._shard(part.ref)
+            if found.get("model") != str(name):
+                raise IntegrityError(f"the shard of {name} in the index is another one's")
+            yield found
 
 
 def _versions(row: object) -> Sequence[str]:
@@ -149,7 +159,17 @@ def _accept(where: Place, entry: object) -> PlainFile:
     check_depth(data, where.path)
     try:
         digest = Digest.parse(str(found.get("digest")))
-        _check(where, Document(data, path=where.path))
+    except InvalidError as error:
+        raise _damaged(where.path, error) from error
+    check_entry(where, Document(data, path=where.path))
+    return PlainFile(data, digest)
+
+
+def check_entry(where: Place, document: Document) -> None:
+    """Check what a file says, as the gate does, and that it is about what its place says; IntegrityError for damage."""
+    data = document.value
+    try:
+        _check(where, document)
     except (InvalidError, TypeError) as error:
         raise _damaged(where.path, error) from error
     if where.model is not None and data.get("model") != str(where.model):
@@ -158,7 +178,6 @@ def _accept(where: Place, entry: object) -> PlainFile:
         raise IntegrityError(f"{where.path} is damaged in the index: it is about another version")
     if where.environment is not None and data.get("environment") != str(where.environment):
         raise IntegrityError(f"{where.path} is damaged in the index: it is about another environment")
-    return PlainFile(data, digest)
 
 
 def _check(where: Place, document: Document) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitreg.digest import Digest
-from gitreg.errors import ConflictError, GitregError, IntegrityError, InvalidError, NotFoundError
+from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError
 from gitreg.git import history as git_history
 from gitreg.git.signatures import sign_bytes
 from gitreg.layout import APPROVALS, DEPLOYMENTS, MODELS, SETTINGS, STATUS
 from gitreg.names import ModelName, Selector
 from gitreg.objects.local import LocalBucket
 from gitreg.objects.locks import locked
+from gitreg.published.notes import Memory, Notes
 from gitreg.published.shape import (
     FORMAT,
     HEAD,
@@ -26,15 +26,16 @@ from gitreg.published.shape import (
     SHARDS,
     SIGNATURES,
     Head,
+    Part,
     Ref,
     dump,
 )
 from gitreg.reader.history import iso
-from gitreg.records import dataclass, field
+from gitreg.records import dataclass
 from gitreg.wire import load_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from gitreg.objects import Store
     from gitreg.objects.bucket import Bucket
@@ -45,7 +46,10 @@ GRACE = 24 * 60 * 60
 
 IN_STORE = "store"
 STATE = "gitreg/published"
-_MAX_STATE = 256 << 20
+MOST_TOGETHER = 8_000
+"""Files of a model that are in one shard, of about 1.5 KB each; what has more is cut into several shards."""
+
+_FILES, _MOST_FILES = 4_000, 20_000  # of such a shard, on average and at most
 _TOPS = (DEPLOYMENTS, STATUS)
 
 
@@ -88,19 +92,6 @@ def destination(to: str, base: Path, store: Callable[[], Store]) -> Destination:
     return Destination(bucket=LocalBucket((base / Path(to).expanduser()).absolute()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """What the last publication to a place left: this machine's own notes, which can be thrown away.
-
-    `projects` and `models` hold, by name, from which objects of git a file was made, and what it was. `left` tells
-    since when a file is not named any more.
-    """
-
-    projects: dict[str, Any] = field(default_factory=dict)
-    models: dict[str, Any] = field(default_factory=dict)
-    left: dict[str, float] = field(default_factory=dict)
-
-
 def publish(
     snapshot: Callable[[], Snapshot],
     to: Destination,
@@ -119,46 +110,19 @@ def publish(
     folder.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(to.uri.encode()).hexdigest()[:32]
     with locked(folder / f"{name}.lock"):
-        notes = _Notes(LocalBucket(folder), f"{name}.json")
+        notes = Notes(LocalBucket(folder), f"{name}.json")
         return _Publisher(snapshot(), to, notes, key).run(anew=anew, grace=grace)
-
-
-class _Notes:
-    """The file of a `_Memory`."""
-
-    def __init__(self, bucket: LocalBucket, key: str) -> None:
-        self._bucket = bucket
-        self._key = key
-
-    def read(self) -> _Memory:
-        """Read the notes; empty ones where there are none, or none that this gitreg wrote."""
-        with suppress(GitregError):
-            data = self._bucket.get(self._key, limit=_MAX_STATE)
-            first, _, said = (data or b"").partition(b"\n")
-            if said and first == _mark(said):
-                return _Memory(**json.loads(said))
-        return _Memory()
-
-    def write(self, memory: _Memory) -> None:
-        """Write the notes."""
-        said = dump({"projects": memory.projects, "models": memory.models, "left": memory.left})
-        self._bucket.put(self._key, _mark(said) + b"\n" + said, replace=True)
-
-
-def _mark(said: bytes) -> bytes:
-    """Mark notes as whole, and as of this format."""
-    return f"{FORMAT} {hashlib.sha256(said).hexdigest()}".encode()
 
 
 class _Publisher:
     """One publication."""
 
-    def __init__(self, snapshot: Snapshot, to: Destination, notes: _Notes, key: Path | None) -> None:
+    def __init__(self, snapshot: Snapshot, to: Destination, notes: Notes, key: Path | None) -> None:
         self._snapshot = snapshot
         self._to = to
         self._notes = notes
         self._key = key
-        self._memory = _Memory()
+        self._memory = Memory()
         self._there: dict[str, int] = {}
         self._folders: dict[str, dict[str, str]] = {}
         self._written = self._bytes = 0
@@ -171,7 +135,7 @@ class _Publisher:
         if not anew:
             self._memory = self._notes.read()
             self._there = {found.key: found.size for found in self._listing()}
-        memory = _Memory()
+        memory = Memory()
         projects = {project: self._project(project, memory) for project in self._oids(MODELS)}
         head = Head(
             registry=self._snapshot.settings.name,
@@ -259,7 +223,7 @@ class _Publisher:
         self._written += 1
         self._bytes += len(data)
 
-    def _project(self, project: str, memory: _Memory) -> Ref:
+    def _project(self, project: str, memory: Memory) -> Ref:
         """Give the catalogue of a project, written where anything below it changed."""
         made_of = self._made_of(project)
         known = self._memory.projects.get(project)
@@ -276,12 +240,12 @@ class _Publisher:
             rows[name] = noted["row"]
             files |= noted["files"]
         ref = self._shard({"format": FORMAT, "project": project, "files": files, "models": rows}, f"project {project}")
-        shards = {f"{project}/{name}": row["shard"] for name, row in rows.items()}
+        shards = {f"{project}/{name}": _shards(row) for name, row in rows.items()}
         memory.projects[project] = {"of": made_of, "ref": ref.to_data(), "models": shards}
         return ref
 
-    def _is_there(self, shards: Iterable[Any], known: Mapping[str, Any]) -> bool:
-        refs = [Ref.from_data(each) for each in (*shards, known["ref"])]
+    def _is_there(self, rows: Iterable[Any], known: Mapping[str, Any]) -> bool:
+        refs = [Ref.from_data(known["ref"]), *(part.ref for row in rows for part in Part.all_of(row))]
         return all(self._there.get(self._to.prefix + ref.key) == ref.size for ref in refs)
 
     def _model(self, model: ModelName) -> dict[str, Any]:
@@ -289,23 +253,25 @@ class _Publisher:
         made_of = self._made_of(str(model))
         known = self._memory.models.get(str(model))
         if known and known["of"] == made_of:
-            ref = Ref.from_data(known["row"]["shard"])
-            if self._there.get(self._to.prefix + ref.key) == ref.size:
+            refs = [part.ref for part in Part.all_of(known["row"])]
+            if all(self._there.get(self._to.prefix + ref.key) == ref.size for ref in refs):
                 return dict(known)
         folder = f"{MODELS}/{model}"
         oids = {f"{folder}/{name}": oid for name, oid in self._oids(folder).items()}
         versions = [path for path in oids if path.endswith(".yaml") and path != f"{folder}/model.yaml"]
         entries = self._read({path: oids[path] for path in versions})
         entries |= self._read(dict(self._approvals(f"{APPROVALS}/{model}")))
-        shard: dict[str, Any] = {"format": FORMAT, "model": str(model), "files": entries}
         card = self._snapshot.card(model)
-        if card is not None:
-            shard["card"] = card
-        ref = self._shard(shard, f"model {model}")
+        parts: list[Part] = []
+        for first, files in _cut(entries):
+            shard: dict[str, Any] = {"format": FORMAT, "model": str(model), "files": files}
+            if card is not None and not parts:
+                shard["card"] = card
+            parts.append(Part(first, self._shard(shard, f"model {model}")))
         row = {
             "versions": [path.removeprefix(f"{folder}/").removesuffix(".yaml") for path in versions],
             "latest": self._latest(model),
-            "shard": ref.to_data(),
+            **Part.row(parts),
         }
         return {"of": made_of, "row": row, "files": self._read(self._catalogued(model))}
 
@@ -359,13 +325,13 @@ class _Publisher:
 
     # What is not needed any more
 
-    def _named(self, memory: _Memory, head: bytes) -> set[str]:
+    def _named(self, memory: Memory, head: bytes) -> set[str]:
         """Name every file that the head leads to."""
         refs = [known["ref"] for known in memory.projects.values()]
-        refs += [noted["row"]["shard"] for noted in memory.models.values()]
-        return {Ref.from_data(ref).key for ref in refs} | {f"{SIGNATURES}{hashlib.sha256(head).hexdigest()}.sig"}
+        keys = {part.ref.key for noted in memory.models.values() for part in Part.all_of(noted["row"])}
+        return keys | {Ref.from_data(ref).key for ref in refs} | {f"{SIGNATURES}{hashlib.sha256(head).hexdigest()}.sig"}
 
-    def _remove(self, named: set[str], memory: _Memory, grace: float) -> int:
+    def _remove(self, named: set[str], memory: Memory, grace: float) -> int:
         now = time.time()
         removed = 0
         for key in [found.key.removeprefix(self._to.prefix) for found in self._listing()]:
@@ -381,6 +347,28 @@ class _Publisher:
 
 
 _APPROVAL_DEPTH = len(("approvals", "project", "model", "version", "environment"))
+
+
+def _shards(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: row[key] for key in ("shard", "shards") if key in row}
+
+
+def _cut(entries: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Cut the files of a model, by their paths, into what shards can hold: one, or for very many files several.
+
+    Whether a cut is before a path depends on that path alone, so a new version changes one shard.
+    """
+    if len(entries) <= MOST_TOGETHER:
+        yield "", dict(entries)
+        return
+    first, files = "", dict[str, Any]()
+    for path in sorted(entries):
+        cuts = int.from_bytes(hashlib.sha256(path.encode()).digest()[:4]) % _FILES == 0
+        if files and (cuts or len(files) == _MOST_FILES):
+            yield first, files
+            first, files = path, {}
+        files[path] = entries[path]
+    yield first, files
 
 
 def _entry(data: bytes, path: str, damaged: list[str]) -> dict[str, Any]:

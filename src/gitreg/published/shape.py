@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitreg.errors import IntegrityError, InvalidError
@@ -13,7 +14,7 @@ from gitreg.records import dataclass
 from gitreg.wire import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
 FORMAT = "gitreg-index/v1"
@@ -62,6 +63,33 @@ class Ref(NamedTuple):
     def to_data(self) -> dict[str, object]:
         """Give it as JSON says it."""
         return {"sha256": self.sha256, "size": self.size}
+
+
+class Part(NamedTuple):
+    """A shard with the files of a model from one path on, up to the first of the next part."""
+
+    first: str
+    ref: Ref
+
+    @classmethod
+    def all_of(cls, row: Mapping[str, Any]) -> list[Self]:
+        """Read which shards a model has: one, or for very many versions several; in the order of paths."""
+        if "shard" in row:
+            return [cls("", Ref.from_data(row["shard"]))]
+        rows = row.get("shards")
+        if not isinstance(rows, list) or not rows:
+            raise IntegrityError("the index names no shard of a model where it must")
+        found = [cls(str(mapping(each, "a shard").get("first")), Ref.from_data(each)) for each in rows]
+        if found[0].first or any(one.first >= other.first for one, other in pairwise(found)):
+            raise IntegrityError("the index names the shards of a model out of order")
+        return found
+
+    @staticmethod
+    def row(parts: Sequence[Part]) -> dict[str, object]:
+        """Say it in a catalogue."""
+        if len(parts) == 1:
+            return {"shard": parts[0].ref.to_data()}
+        return {"shards": [{"first": part.first, **part.ref.to_data()} for part in parts]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

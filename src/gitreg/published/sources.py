@@ -54,7 +54,8 @@ class BucketSource:
         """Read a file."""
         data = self._bucket.get(self._prefix + key, limit=limit)
         if data is None:
-            raise NotFoundError(f"there is no {key} in the index {self.uri}")
+            hint = "check the address; gitreg index publish --to … makes an index, and --anew a complete one"
+            raise NotFoundError(f"there is no {key} in the index {self.uri}", hint=hint)
         return Answer(data, None)
 
 

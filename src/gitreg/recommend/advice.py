@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gitreg.recommend.pareto import Aim, Standing
-    from gitreg.recommend.ranking import Match, Ranker
+    from gitreg.recommend.ranking import Match
 
 CANDIDATES = 10
 # A candidate's relevance, as a part of the best one's, from which on its measures are compared with the others'.
@@ -35,21 +35,29 @@ class Recommended:
     reasons: tuple[str, ...]
 
 
-def recommend(ranker: Ranker, need: str, wanted: Sequence[Aim], limit: int = CANDIDATES) -> list[Recommended]:
-    """Rank the documents by a need; with aims, compare the near ones: the front, the beaten, those that lack a measure.
+def recommend(
+    matches: Sequence[Match], wanted: Sequence[Aim], measures: Mapping[str, Mapping[str, float]]
+) -> list[Recommended]:
+    """Place what suits, the best first; with aims, compare the near ones: the front, the beaten, who lacks a measure.
 
     Within each of the three the more relevant comes first. A model that hardly suits is not compared: the smallest
-    model of a registry is on every front that counts size.
+    model of a registry is on every front that counts size. `measures` are those of each match, by its key.
     """
-    matches = ranker.rank(need, limit)
     if not wanted or not matches:
-        return [_placed(match, None, ()) for match in matches]
+        return [_placed(match, None, {}) for match in matches]
     near = [match for match in matches if match.relevance >= NEAR * matches[0].relevance]
-    measures = {match.document.key: match.document.measures for match in near}
-    pareto.check(wanted, {name for own in measures.values() for name in own})
-    found = pareto.standings(measures, wanted)
-    near.sort(key=lambda match: _group(found[match.document.key]))
-    return [_placed(match, found[match.document.key], wanted) for match in near]
+    own = {match.key: measures[match.key] for match in near}
+    pareto.check(wanted, {name for each in own.values() for name in each})
+    found = pareto.standings(own, wanted)
+    near.sort(key=lambda match: _group(found[match.key]))
+    return [
+        _placed(
+            match,
+            found[match.key],
+            {aim.measure: own[match.key][aim.measure] for aim in wanted if aim.measure in own[match.key]},
+        )
+        for match in near
+    ]
 
 
 def _group(standing: Standing) -> int:
@@ -58,20 +66,16 @@ def _group(standing: Standing) -> int:
     return 0 if standing.on_front else 1
 
 
-def _placed(match: Match, standing: Standing | None, wanted: Sequence[Aim]) -> Recommended:
+def _placed(match: Match, standing: Standing | None, measures: Mapping[str, float]) -> Recommended:
     compared = standing is not None and not standing.missing
     return Recommended(
-        key=match.document.key,
+        key=match.key,
         relevance=match.relevance,
         similarity=match.similarity,
         shared=match.shared,
-        measures={
-            aim.measure: match.document.measures[aim.measure]
-            for aim in wanted
-            if aim.measure in match.document.measures
-        },
+        measures=measures,
         front=standing.on_front if standing and compared else None,
-        reasons=(*_suits(match), *(_stands(standing, wanted) if standing else ())),
+        reasons=(*_suits(match), *(_stands(standing, len(measures)) if standing else ())),
     )
 
 
@@ -84,14 +88,14 @@ def _suits(match: Match) -> list[str]:
     return reasons
 
 
-def _stands(standing: Standing, wanted: Sequence[Aim]) -> list[str]:
+def _stands(standing: Standing, aims: int) -> list[str]:
     if standing.missing:
         return [f"not compared: has no {' and no '.join(standing.missing)}"]
     if standing.beaten_by:
         named = ", ".join(standing.beaten_by[:_NAMED])
         more = len(standing.beaten_by) - _NAMED
         return [f"beaten by {named}" + (f" and {more} more" if more > 0 else "")]
-    if len(standing.best_at) == len(wanted):
+    if len(standing.best_at) == aims:
         return [f"nobody is better at {' or '.join(standing.best_at)}"]
     if standing.best_at:
         return [f"nobody is better at {' or '.join(standing.best_at)}, and nobody beats it"]

@@ -43,14 +43,10 @@ _LANGUAGES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """What one model says of itself; `facts` are short: languages, licence, framework, labels.
-
-    `measures` are what candidates are compared on, by the name that a user types: `metrics.f1`, `size`.
-    """
+    """What one model says of itself; `facts` are short: languages, licence, framework, labels."""
 
     key: str
     name: str
-    measures: Mapping[str, float]
     description: str = ""
     task: str = ""
     facts: tuple[str, ...] = ()

@@ -6,14 +6,12 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING, Self
 
 from gitreg.recommend.documents import words
-from gitreg.recommend.wording import Wording
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container
 
-    from gitreg.recommend.documents import Document
-    from gitreg.recommend.vectors import StaticModel
+    from gitreg.recommend.corpus import Corpus
 
 # How much a fully answered wording adds to a similarity; benchmarks/recommending.py chose it, on its dev queries.
 WORDING_WEIGHT = 0.3
@@ -23,32 +21,34 @@ WORDING_WEIGHT = 0.3
 class Match:
     """A document that suits: how well in all, by meaning (None without a model), and the words that it shares."""
 
-    document: Document
+    key: str
     relevance: float
     similarity: float | None
     shared: tuple[str, ...]
 
 
 class Ranker:
-    """Documents, ready to be asked. Without a model it goes by words alone."""
+    """Documents that are asked. Without a model they go by words alone."""
 
-    def __init__(self, documents: Sequence[Document], model: StaticModel | None) -> None:
-        self._documents = documents
-        self._wording = Wording(documents)
-        self._model = model
-        self._vectors = model.vectors([document.text() for document in documents]) if model else None
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._vectors = corpus.vectors() if corpus.model and corpus.keys else None
 
     def __enter__(self) -> Self:
         """Use it in a `with`."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Forget the index."""
-        self._wording.close()
+        """Close the documents."""
+        self._corpus.close()
 
-    def rank(self, need: str, limit: int) -> list[Match]:
-        """Give the best documents first, at most `limit`; those that share nothing with the need are left out."""
-        wording = self._wording.scores(need)
+    def rank(self, need: str, limit: int, only: Container[str] | None = None) -> list[Match]:
+        """Give the best documents first, at most `limit`; those that share nothing with the need are left out.
+
+        `only` are the keys of those that may be given; how rare a word is, all of them tell.
+        """
+        keys = self._corpus.keys
+        wording = self._corpus.wording.scores(need)
         meaning = self.similarities(need)
         if meaning is None:
             relevance = wording
@@ -56,14 +56,14 @@ class Ranker:
             relevance = {
                 place: similarity + WORDING_WEIGHT * wording.get(place, 0.0) for place, similarity in enumerate(meaning)
             }
-        suiting = (place for place, score in relevance.items() if score > 0)
-        best = nsmallest(limit, suiting, key=lambda place: (-relevance[place], self._documents[place].key))
+        suiting = (place for place, score in relevance.items() if score > 0 and (only is None or keys[place] in only))
+        best = nsmallest(limit, suiting, key=lambda place: (-relevance[place], keys[place]))
         return [
             Match(
-                document=self._documents[place],
+                key=keys[place],
                 relevance=relevance[place],
                 similarity=None if meaning is None else meaning[place],
-                shared=self._wording.shared(need, place),
+                shared=self._corpus.wording.shared(need, place),
             )
             for place in best
         ]
@@ -71,7 +71,7 @@ class Ranker:
     def similarities(self, need: str) -> list[float] | None:
         """Give the cosine between a need and each document; None without a model."""
         words(need)  # bounds it
-        if self._model is None or self._vectors is None:
+        if self._corpus.model is None or self._vectors is None:
             return None
-        similarities: list[float] = (self._vectors @ self._model.vectors([need])[0]).tolist()
+        similarities: list[float] = (self._vectors @ self._corpus.model.vectors([need])[0]).tolist()
         return similarities

@@ -33,10 +33,11 @@ _BATCH = 1024
 class StaticModel:
     """A table of vectors and the tokenizer that it belongs to."""
 
-    def __init__(self, name: str, table: NDArray[Any], tokenizer: Tokenizer) -> None:
+    def __init__(self, name: str, table: NDArray[Any], tokenizer: Tokenizer, identity: str) -> None:
         import numpy as np
 
         self.name = name
+        self.identity = identity  # of the files: vectors of another identity are not comparable
         self._table = table  # of float16, if that is what the file has: few rows are ever looked at
         self._tokenizer = tokenizer
         # Model2Vec leaves out what its tokenizer does not know; WordLlama's spells it in bytes.
@@ -99,7 +100,7 @@ def _stamp(file: Path, largest: int) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=2)
-def _opened(name: str, table: Path, tokenizer: Path, _stamps: object) -> StaticModel:
+def _opened(name: str, table: Path, tokenizer: Path, stamps: object) -> StaticModel:
     """Read both files, once in a process as long as they stay the same."""
     from tokenizers import Tokenizer
 
@@ -119,7 +120,7 @@ def _opened(name: str, table: Path, tokenizer: Path, _stamps: object) -> StaticM
             f"{tokenizer} knows {tokens.get_vocab_size()} tokens, {table} has {len(vectors)} vectors",
             hint="take both files from one model",
         )
-    return StaticModel(name, vectors, tokens)
+    return StaticModel(name, vectors, tokens, f"{name} {stamps}")
 
 
 def _table(file: Path) -> NDArray[Any]:

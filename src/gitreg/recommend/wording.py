@@ -1,10 +1,10 @@
-"""Score documents by the words that they share with a need: BM25, by SQLite's FTS5 in memory."""
+"""Score documents by the words that they share with a need: BM25, by SQLite's FTS5."""
 
 from __future__ import annotations
 
 import math
 import sqlite3
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from gitreg.errors import UnavailableError
 from gitreg.recommend.documents import words
@@ -18,39 +18,28 @@ if TYPE_CHECKING:
 _MOST_A_WORD = 2.2
 _TABLE = (
     "CREATE VIRTUAL TABLE document USING"
-    " fts5(name, description, task, facts, card, tokenize = 'porter unicode61 remove_diacritics 2')"
+    " fts5(name, description, task, facts, card, content = '', tokenize = 'porter unicode61 remove_diacritics 2')"
 )
 
 
+def fill(connection: sqlite3.Connection, documents: Sequence[Document]) -> None:
+    """Index the words of documents; UnavailableError where this SQLite cannot."""
+    try:
+        connection.execute(_TABLE)
+    except sqlite3.OperationalError as error:  # a SQLite built without FTS5
+        raise UnavailableError("this Python's SQLite has no FTS5", hint="use a Python whose SQLite has it") from error
+    rows = ((place, *document.fields()) for place, document in enumerate(documents))
+    connection.executemany(
+        "INSERT INTO document(rowid, name, description, task, facts, card) VALUES (?, ?, ?, ?, ?, ?)", rows
+    )
+
+
 class Wording:
-    """The words of documents, indexed; documents are known by their place in the list."""
+    """The words of so many documents, which `fill` indexed; documents are known by their place in the list."""
 
-    def __init__(self, documents: Sequence[Document]) -> None:
-        self._count = len(documents)
-        self._connection = sqlite3.connect(":memory:", check_same_thread=False)
-        try:
-            self._connection.execute(_TABLE)
-        except sqlite3.OperationalError as error:  # a SQLite built without FTS5
-            self._connection.close()
-            raise UnavailableError(
-                "this Python's SQLite has no FTS5", hint="use a Python whose SQLite has it"
-            ) from error
-        rows = ((place, *document.fields()) for place, document in enumerate(documents))
-        self._connection.executemany(
-            "INSERT INTO document(rowid, name, description, task, facts, card) VALUES (?, ?, ?, ?, ?, ?)", rows
-        )
-
-    def __enter__(self) -> Self:
-        """Use it in a `with`."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Forget the index."""
-        self.close()
-
-    def close(self) -> None:
-        """Forget the index."""
-        self._connection.close()
+    def __init__(self, connection: sqlite3.Connection, count: int) -> None:
+        self._connection = connection
+        self._count = count
 
     def scores(self, need: str, *, every: bool = False) -> dict[int, float]:
         """Give the documents that share a word with a need, with how much of it they answer: from 0 to 1.
