@@ -346,6 +346,19 @@ def test_patience_has_an_end(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> N
         writer.close()
 
 
+def test_what_waited_too_long_is_not_begun(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = forge.tip()
+    monkeypatch.setattr(group, "MOST_QUEUED", -1.0)
+    writer = GroupWriter(forge.bare)
+    try:
+        with pytest.raises(UnavailableError, match="did not come to it"):
+            writer.submit(change(registering("3.0.0"))).result(30)
+    finally:
+        writer.close()
+
+    assert forge.tip() == before
+
+
 def pushed_to(clone: Path) -> bool:
     """Push as a person does; False where somebody else was first."""
     command = ["git", "push", "--quiet", "--no-verify", "origin", "HEAD:main"]

@@ -39,6 +39,9 @@ __all__ = ["Change", "GroupWriter"]
 PATIENCE = 60.0
 """Seconds for which a change is planned anew where others move main first."""
 
+MOST_QUEUED = 60.0
+"""Seconds after which a change is not begun any more: whoever sent it may have sent it again."""
+
 MOST_WAITING = 1024
 _MOST_AT_ONCE = 256
 _TURN = 5.0  # seconds to wait for another server's group
@@ -53,12 +56,13 @@ _log = logging.getLogger("gitreg.writer")
 class _Waiting:
     """A change that somebody waits for."""
 
-    __slots__ = ("answer", "change", "until")
+    __slots__ = ("answer", "change", "since", "until")
 
     def __init__(self, change: Change) -> None:
         self.change = change
         self.answer: Future[Written] = Future()
-        self.until = time.monotonic() + PATIENCE
+        self.since = time.monotonic()
+        self.until = self.since + PATIENCE
 
 
 class GroupWriter:
@@ -157,7 +161,7 @@ class GroupWriter:
         self._courtesy.give_way()
         with self._turn():
             stage = self._stage()
-            group = _Group(stage, batch)
+            group = _Group(stage, _in_time(batch))
             try:
                 landed = self._write(group)
             except GitregError as error:
@@ -339,6 +343,16 @@ class _Group:
         for (each, staged), oid in zip(self.taken, self.oids, strict=False):
             if not each.answer.done():
                 each.answer.set_result(staged.plan.written(oid, MAIN))
+
+
+def _in_time(batch: Sequence[_Waiting]) -> list[_Waiting]:
+    """Refuse what has waited too long to be begun."""
+    oldest = time.monotonic() - MOST_QUEUED
+    for each in batch:
+        if each.since < oldest:
+            message = f"the writer did not come to it within {MOST_QUEUED:.0f} s"
+            _fail(each, UnavailableError(message, hint="nothing was changed; try again"))
+    return [each for each in batch if each.since >= oldest]
 
 
 def _entries(tip: Oid, staged: Sequence[Staged], oids: Sequence[Oid]) -> Iterator[audit.Entry]:
