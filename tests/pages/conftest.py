@@ -127,9 +127,9 @@ def visitor(git_dir: Path, address: str) -> Iterator[Callable[[str], Visitor]]:
         each.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Start Debian's Chromium."""
+    """Start Debian's Chromium. Meanwhile Playwright keeps an event loop in this thread: it ends with its module."""
     path = program("chromium")
     from playwright.sync_api import sync_playwright
 
