@@ -290,11 +290,12 @@ def forge_push(forge: Forge) -> None:
     git(clone, "push", "--quiet", "--no-verify", "origin", "HEAD:main")
 
 
+@pytest.mark.parametrize("name", [MAIN, "HEAD"])
 def test_a_lock_that_a_power_cut_left_is_taken_away_and_one_in_use_is_waited_for(
-    forge: Forge, writer: GroupWriter, monkeypatch: pytest.MonkeyPatch
+    forge: Forge, writer: GroupWriter, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(group, "_LOCK_PAUSES", (0.05,) * 1000)
-    lock = forge.bare / f"{MAIN}.lock"
+    lock = forge.bare / f"{name}.lock"
     lock.touch()
     os.utime(lock, (0, 0))
     assert writer.submit(change(registering("3.0.0"))).result(30).commit == forge.tip()
@@ -325,7 +326,7 @@ def test_a_lock_that_git_has_taken_anew_is_not_taken_away(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "stat", then_it_is_taken_anew)
-        writer._break_lock()
+        writer._break_locks()
     assert lock.read_bytes() == b"git's"
     assert sorted((forge.bare / "gitreg").iterdir()) == before
 

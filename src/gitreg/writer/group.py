@@ -29,6 +29,7 @@ from gitreg.writer.staging import Change, LaterError, RefusedError, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from gitreg.git import Oid
     from gitreg.writer.plan import Written
@@ -236,21 +237,27 @@ class GroupWriter:
                     break
                 if pause is None or not isinstance(error, UnavailableError):
                     raise
-                self._break_lock()
+                self._break_locks()
                 time.sleep(pause)
             else:
                 break
         self._sync()
         return True
 
-    def _break_lock(self) -> None:
-        """Take main's lock away where whoever held it is gone, by a power cut for one: nobody holds it for long."""
-        lock = self._repository.common_dir / f"{MAIN}.lock"
+    def _break_locks(self) -> None:
+        """Take locks away whose holder is gone, by a power cut for one: git holds them for thousandths of a second.
+
+        Whoever moves main locks HEAD as well, which names it.
+        """
+        for name in (MAIN, "HEAD"):
+            self._break_lock(self._repository.common_dir / f"{name}.lock")
+
+    def _break_lock(self, lock: Path) -> None:
         with contextlib.suppress(OSError):
             found = lock.stat()
             if time.time() - found.st_mtime <= _LOCK_AGE:
                 return
-            aside = self._repository.git_dir / "gitreg" / f"main.lock.{secrets.token_hex(8)}"
+            aside = self._repository.git_dir / "gitreg" / f"{lock.name}.{secrets.token_hex(8)}"
             lock.rename(aside)
             try:
                 moved = aside.stat()
