@@ -126,7 +126,7 @@ class Wires:
         wire = self._fresh() or self._new()
         try:
             yield wire
-        except BaseException:
+        except BaseException:  # whatever cut it off, the rest of an answer may be in it: nobody uses it again
             wire.close()
             raise
         with self._lock:
