@@ -388,6 +388,10 @@ def test_a_damaged_copy_in_the_cache_mends_nothing(bare: Registry, shelf: Shelf,
     [checked] = bare.fsck(repair=True)
     assert not checked.is_sound
     assert not shelf.path(digest).exists()
+    assert checked.damage[0].remedy == (
+        "nothing here mends it: the store's trash has none of it, the cache of this machine has a damaged copy;"
+        " bring it back from a copy of the store, or register the same file again"
+    )
 
 
 def test_what_gc_took_comes_back_from_the_trash(bare: Registry, shelf: Shelf) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pytest
+from obstore.store import S3Store
 
 from gitreg.digest import Digest
 from gitreg.errors import ConflictError, DeniedError, GitregError, IntegrityError, NotFoundError, UnavailableError
@@ -338,6 +339,26 @@ def test_no_credentials_are_told_with_the_way_to_give_some(s3: Bucket, monkeypat
     with pytest.raises(DeniedError, match=r"no credentials for 's3://bucket.*docs/stores.md"):
         open_bucket("s3://bucket", HERE).size("blobs/x")
 
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "only one of two")
+    with pytest.raises(DeniedError, match=r"no credentials for 's3://bucket.*Missing SecretAccessKey"):
+        open_bucket("s3://bucket", HERE).size("blobs/x")
+
+
+def test_a_server_that_is_not_there_is_named_in_a_few_words(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}")
+    monkeypatch.setenv("GITREG_STORE_RETRY", "0.3")
+    away = open_bucket(s3.uri, HERE)
+    for attempt in (lambda: away.size("blobs/x"), lambda: list(away.list("blobs/"))):
+        with pytest.raises(
+            UnavailableError, match=rf"no answer from {host} to [1-9]\d* requests, [^;]+; try again later$"
+        ):
+            attempt()
+    with pytest.raises(
+        UnavailableError, match=rf"no answer from {host} .* what is in the store already is not sent again"
+    ):
+        away.put("blobs/x", b"x")
+
 
 def test_a_profile_gives_keys_and_endpoint(
     s3: Bucket, s3_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -357,6 +378,34 @@ def test_a_profile_gives_keys_and_endpoint(
     monkeypatch.setenv("AWS_PROFILE", "lap")
     with pytest.raises(DeniedError, match="AWS_PROFILE is 'lap', which is in neither"):
         open_bucket("s3://bucket", HERE).size("blobs/x")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "wanted", "unsigned"),
+    [
+        (None, None, "true"),
+        ("https://store.example", None, "true"),
+        ("http://store.example", None, None),
+        (None, "false", None),
+        ("https://store.example", "true", None),  # obstore reads it by itself
+    ],
+)
+def test_what_is_sent_is_hashed_for_its_signature_where_nothing_else_keeps_it_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str | None, wanted: str | None, unsigned: str | None
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "a")
+    for name, value in (("AWS_ENDPOINT_URL", endpoint), ("AWS_UNSIGNED_PAYLOAD", wanted)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    bucket = open_bucket("s3://bucket", HERE)
+    assert isinstance(bucket, CloudBucket)
+    store = bucket.store
+    assert isinstance(store, S3Store)
+
+    assert str(store.config.get("unsigned_payload")) == str(unsigned)
 
 
 def test_no_error_shows_what_a_signed_url_carries(monkeypatch: pytest.MonkeyPatch) -> None:

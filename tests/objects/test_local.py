@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import subprocess
 import sys
@@ -114,6 +115,20 @@ def test_bytes_are_on_the_disk_before_they_have_a_name(bucket: LocalBucket, monk
     bucket.put("blobs/x", b"x")
 
     assert calls == ["fsync", "link", "fsync"]
+
+
+def test_pieces_of_any_size_wherever_they_lie_in_memory_become_the_same_bytes(bucket: LocalBucket) -> None:
+    large = 4 << 20
+    data = os.urandom(3 * large)
+    page = memoryview(mmap.mmap(-1, 2 * large))  # as a disk wants it that is written to directly
+    page[:] = data[: 2 * large]
+    pieces = [page, page[:large], page[:17], page[5 : 5 + large], page[:large], memoryview(data)[3:], page[:1]]
+    with bucket.incoming() as entering:
+        for piece in pieces:
+            assert entering.write(piece) == len(piece)
+        entering.commit("blobs/x")
+
+    assert bucket.path_of("blobs/x").read_bytes() == b"".join(pieces)
 
 
 KILLED = """

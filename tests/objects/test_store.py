@@ -257,15 +257,21 @@ def test_an_unwritable_store_is_unavailable(store: LocalStore, weights: Path) ->
     assert "UnavailableError cannot write in 'store': Permission denied" in output
 
 
-def test_a_file_size_limit_reads_as_no_room_and_nothing_is_left(store: LocalStore, weights: Path) -> None:
-    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+@pytest.mark.parametrize(("size", "room"), [(1 << 20, 300_000), (40 << 20, 10_000_000)])
+def test_a_file_size_limit_reads_as_no_room_and_nothing_is_left(
+    store: LocalStore, weights: Path, size: int, room: int
+) -> None:
+    os.truncate(weights, size)
+    limit = f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
     output = in_child(limit + PUT_AND_TELL, store.folder, weights).communicate()[0]
 
     assert output.startswith("UnavailableError no room left")
     assert files_of(store.folder) == []
 
 
-def test_a_full_disk_is_unavailable_and_nothing_is_left(store: LocalStore, weights: Path) -> None:
+@pytest.mark.parametrize("size", [1 << 20, 40 << 20])
+def test_a_full_disk_is_unavailable_and_nothing_is_left(store: LocalStore, weights: Path, size: int) -> None:
+    os.truncate(weights, size)
     store.folder.mkdir()
     mounted = f"mount -t tmpfs -o size=512k none {store.folder}"
     unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c"]

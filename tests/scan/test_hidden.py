@@ -27,7 +27,7 @@ from gitreg.scan import Format, packed
 from gitreg.scan.headers.source import Facts, Source
 from gitreg.scan.imports import Verdict, verdict
 from gitreg.scan.pickled import Call, Global
-from tests.scan.samples import FILES, GOOD, inspected, npy, npz, problem_of, safetensors, tarred, zipped
+from tests.scan.samples import FILES, GOOD, inspected, npy, npz, problem_of, safetensors, tarred, tensor, zipped
 from tests.scan.test_pickles import EVIL, TORCH, saved
 
 if TYPE_CHECKING:
@@ -287,6 +287,10 @@ ARCHIVES: dict[str, bytes] = {
     "zip behind text": b"text\n" + PICKLE_ZIP,
     "zip behind text, in tar": tarred({"a": b"text\n" + PICKLE_ZIP}),
     "zip behind text, in zip, deflated": zipped({"a": b"text\n" + PICKLE_ZIP}, DEFLATED),
+    "zip behind much text, in zip, deflated": zipped({"a": b"text\n" * 40_000 + PICKLE_ZIP}, DEFLATED),
+    "zip behind noise, in zip in zip, deflated": zipped(
+        {"a": zipped({"b": b"\x81" + random.Random(1).randbytes(200_000) + PICKLE_ZIP}, DEFLATED)}
+    ),
     "zip behind a model": (FILES / "tiny.tflite").read_bytes() + PICKLE_ZIP,
     "lzma of other properties": lzma.compress(EVIL * 9, lzma.FORMAT_ALONE, filters=[LZMA]),
     "tar in lzma of other properties in zip": zipped(
@@ -315,6 +319,31 @@ def test_a_model_that_has_its_labels_in_a_zip_behind_it_is_sound() -> None:
     found = inspected(buffer.getvalue(), "a.tflite")
     assert (found.format, found.problem, found.dangers, found.holds) == (Format.TFLITE, None, (), ("text",))
     assert inspected(GOOD["tiny.tflite"] + b"PK\5\6" + bytes(18), "a.tflite").problem is None
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n"
+
+
+@pytest.mark.parametrize(
+    "pack", [zipped, tarred, lambda files: zipped(files, DEFLATED), lambda files: tarred(files, "w:gz")]
+)
+def test_a_name_in_an_archive_is_held_against_the_content(pack: Callable[[dict[str, bytes]], bytes]) -> None:
+    whole = safetensors({"w": tensor(0, 4)}, bytes(4))
+    assert problem_of(pack({"a/model.safetensors": whole[:-1]}), "file") == (
+        "'a/model.safetensors' in the archive: its name says safetensors, its content does not:"
+        " truncated, damaged or something else"
+    )
+    assert "'b.bin' in the archive: this is Git LFS's pointer" in problem_of(
+        pack({"a": b"x", "b.bin": POINTER}), "file"
+    )
+    fine = {
+        "a.safetensors": whole,
+        "b.h5": GOOD["new.h5"],
+        "c.npy": GOOD["new.h5"],
+        "d.npy": GOOD["array.npy"],
+        "e": b"x",
+    }
+    assert inspected(pack(fine), "file").problem is None
 
 
 def test_the_way_to_what_is_dangerous_is_told() -> None:

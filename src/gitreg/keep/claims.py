@@ -10,18 +10,23 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitreg.errors import ConflictError, GitregError
+from gitreg.errors import ConflictError, GitregError, UnavailableError
+from gitreg.objects.faults import reading
+from gitreg.reader.snapshot import VersionFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from gitreg.objects import Store
     from gitreg.objects.bucket import Bucket
+    from gitreg.reader import RegistryFiles
 
 _PREFIX = "registries/"
 # A file was all that there was at first: it names the registry, and no commit.
 _KEY = re.compile(r"registries/([a-z0-9][a-z0-9_-]{0,62})(?:\.json|/([0-9a-f]{40}|[0-9a-f]{64}))")
 _SHOWN = 5
+# What a store in a folder has from its first day; of a disk that is not mounted there is nothing, or an empty folder.
+_BEGUN = ("blobs", "registries")
 
 
 class Claim(NamedTuple):
@@ -34,6 +39,32 @@ class Claim(NamedTuple):
     def __str__(self) -> str:
         """Write `name`, and `name at 0123abcd…` where a commit is known."""
         return f"{self.registry} at {self.commit[:12]}" if self.commit else self.registry
+
+
+def check_begun(store: Store, at: RegistryFiles) -> None:
+    """Refuse to begin a store in a folder anew where the registry keeps weights already (UnavailableError).
+
+    Their disk is not mounted, or the folder is another: what is written now would be found by nobody.
+    """
+    primary: Store = getattr(store, "all", (store,))[0]
+    folder = getattr(primary, "folder", None)
+    if folder is None:
+        return
+    with reading(folder):
+        if any((folder / each).is_dir() for each in _BEGUN):
+            return
+    if any(_has_weights(at)):
+        raise UnavailableError(
+            f"the object store {str(folder)!r} is not there, and {at.settings.name} has versions with weights in it",
+            hint="nothing was written: mount its disk, or check `store` in registry.yaml and gitreg.store in git's"
+            f" configuration; to begin a new one all the same: mkdir -p {folder / _BEGUN[0]}",
+        )
+
+
+def _has_weights(at: RegistryFiles) -> Iterator[bool]:
+    for name in at.models():
+        for each in at.every_version(name):
+            yield isinstance(each, VersionFile) and bool(each.manifest.artifacts)
 
 
 def claim(store: Store, registry: str, commit: str) -> None:

@@ -265,7 +265,9 @@ class Checker:
             if each.kind == "chunks":
                 self._bucket.delete(chunks_key(each.digest))
                 return replace(each, repaired_from="the blob itself: its chunk list was removed")
-            return replace(each, repaired_from=mender.mend(each.digest))
+            found = mender.mend(each.digest)
+            remedy = each.remedy if found else f"nothing here mends it: {mender.tried}; {_ELSEWHERE}"
+            return replace(each, repaired_from=found, remedy=remedy)
         except GitregError as error:
             return replace(each, remedy=f"it could not be repaired: {error.message}; {each.remedy}")
 
@@ -301,6 +303,9 @@ _REMEDIES = {
     "unreadable": "look after the disk, the rights or the server, and bring it back with --repair if it is lost",
     "chunks": "--repair removes the list; pulls go on without it",
 }
+
+
+_ELSEWHERE = "bring it back from a copy of the store, or register the same file again"
 
 
 def _size_fault(expected: set[int], size: int) -> _Wrong | None:

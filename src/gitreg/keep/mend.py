@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitreg.errors import GitregError
+from gitreg.errors import GitregError, NotFoundError
 from gitreg.keep.trash import TRASH, company, move, untouched
-from gitreg.objects.faults import writing
+from gitreg.objects.faults import NoStoreError, writing
 from gitreg.objects.recipes import MAX_SIZE, blob_key, chunks_key, layout_of, recipe_key
 from gitreg.objects.store import Store
 from gitreg.objects.streams import CHUNK
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gitreg.objects.bucket import Bucket
 
 THE_TRASH = "the store's trash"
+_NONE = "has none of it"
 
 
 class Source(NamedTuple):
@@ -51,17 +52,26 @@ class Mender:
         self._looks = looks
         self._sizes = sizes
         self._has_mended = False
+        self._tried: dict[str, str] = {}
 
     def mend(self, digest: Digest) -> str | None:
         """Mend a blob and name what it came from; None where no source has it, and any error is the store's own."""
+        self._tried = {}
         if self._has_mended and self._looks.is_sound(digest):
             return "the repair of another blob"
         return self._from_trash(digest) or self._mend_parts(digest) or self._mend_whole(digest)
+
+    @property
+    def tried(self) -> str:
+        """Say of each source that did not mend the last blob, why."""
+        return ", ".join(f"{name} {why}" for name, why in self._tried.items())
 
     def _from_trash(self, digest: Digest) -> str | None:
         """Give back its name to what gc took of a blob, a recipe and all that it needs included."""
         keys = company(self._bucket, digest)
         taken = Source(THE_TRASH, Store(untouched(self._bucket)).open)
+        if not keys:
+            self._tried.setdefault(THE_TRASH, _NONE)
         if not keys or self._copied(taken, digest, lambda _: None) is None:
             return None
         self._has_mended = True
@@ -127,21 +137,25 @@ class Mender:
     def _copied(self, source: Source, digest: Digest, write: Callable[[memoryview], object]) -> int | None:
         """Copy a blob out of a source and give its size; None where that has no sound copy."""
         hasher, size, most = hashlib.sha256(), 0, self._sizes.get(digest, MAX_SIZE)
-        for piece in _pieces(source, digest):
+        for piece in self._pieces(source, digest):
             size += len(piece)
             if size > most:
+                self._tried.setdefault(source.name, "has more bytes than were registered")
                 return None
             hasher.update(piece)
             write(piece)
-        return size if hasher.hexdigest() == digest.hex else None
+        if hasher.hexdigest() != digest.hex:
+            self._tried.setdefault(source.name, "has a damaged copy")
+            return None
+        return size
 
-
-def _pieces(source: Source, digest: Digest) -> Iterator[memoryview]:
-    """Give what a source has of a blob; where it fails that is the end, and the digest tells."""
-    buffer = memoryview(bytearray(CHUNK))
-    try:
-        with closing(source.open(digest)) as opened:
-            while count := opened.readinto(buffer):
-                yield buffer[:count]
-    except (GitregError, OSError):
-        return
+    def _pieces(self, source: Source, digest: Digest) -> Iterator[memoryview]:
+        """Give what a source has of a blob; where it fails that is the end, and the digest tells."""
+        buffer = memoryview(bytearray(CHUNK))
+        try:
+            with closing(source.open(digest)) as opened:
+                while count := opened.readinto(buffer):
+                    yield buffer[:count]
+        except (GitregError, OSError) as error:
+            is_missing = isinstance(error, NotFoundError) and not isinstance(error, NoStoreError)
+            self._tried.setdefault(source.name, _NONE if is_missing else f"could not be read ({error})")

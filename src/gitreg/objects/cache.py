@@ -83,7 +83,14 @@ class Cache:
 
     def path_of(self, digest: Digest) -> Path:
         """Name the file of a blob, whether it is there or not."""
-        return Path(f"{self.folder}/blobs/sha256/{digest.hex[:2]}/{digest.hex}")
+        return Path(self._name(digest))
+
+    def _name(self, digest: Digest) -> str:
+        return f"{self.folder}/blobs/sha256/{digest.hex[:2]}/{digest.hex}"  # a Path would take ten times longer
+
+    def lacks(self, digest: Digest) -> bool:
+        """Whether nothing is there of a blob; what is there may still be damaged."""
+        return not os.path.exists(self._name(digest))  # noqa: PTH110 - for each of many files
 
     def find(self, digest: Digest) -> Path | None:
         """Name the file of a blob that is here with every byte right; None where it is not."""
@@ -99,7 +106,7 @@ class Cache:
         It is read unless it was since this machine started, or by this cache, and nothing has touched it. It is `noted`
         as used where that was found or fetched before, inside the same `using`.
         """
-        path = f"{self.folder}/blobs/sha256/{digest.hex[:2]}/{digest.hex}"
+        path = self._name(digest)
         file = self._opened(path) if noted else self._opened_and_noted(path, digest)
         if file is None:
             return None
@@ -119,7 +126,7 @@ class Cache:
         return known is not None and is_unwritten(known, found)
 
     def _opened_and_noted(self, path: str, digest: Digest) -> io.FileIO | None:
-        if not os.path.exists(path):  # noqa: PTH110 - the common case, and nothing is to be made for it
+        if self.lacks(digest):  # the common case, and nothing is to be made for it
             return None
         with writing(self.folder), self._keeper.noting():
             file = self._opened(path)
@@ -153,7 +160,7 @@ class Cache:
             if path is not None:
                 found = path.stat().st_size
                 if size is not None and found != size:
-                    raise _lie(digest, size, found)
+                    raise _lie(digest, size, found, str(self.folder))
                 told.rest(found)
                 return path
             if self._bring(digest, store, size, told):
@@ -201,7 +208,7 @@ class Cache:
             try:
                 layout = store.layout(digest)
                 if size is not None and layout.size != size:
-                    raise _lie(digest, size, layout.size)
+                    raise _lie(digest, size, layout.size, store.uri)
                 if layout.size <= SMALL:
                     self._fetch_small(layout, store, told)
                     return True
@@ -239,7 +246,7 @@ class Cache:
             raise _damaged(layout, store, found, [])
         self.stamps.renew(layout.digest)  # before it is there: so that nobody takes it for one used long ago
         with writing(self.folder):
-            self._verified[layout.digest] = write_small(self.folder, self.path_of(layout.digest), data, _MODE)
+            self._verified[layout.digest] = write_small(self.folder, self._name(layout.digest), data, _MODE)
 
     def _fill(self, into: Partial, layout: Layout, store: Store, told: _Told) -> None:
         self._need_room(sum(end - begin for begin, end in into.missing()))
@@ -357,8 +364,11 @@ def _worse(first: GitregError | None, second: GitregError) -> GitregError:
     return next(error for kind in order for error in (first, second) if isinstance(error, kind))
 
 
-def _lie(digest: Digest, said: int, found: int) -> IntegrityError:
-    return IntegrityError(f"the manifest says {said} bytes, its blob {digest} has {found}")
+def _lie(digest: Digest, said: int, found: int, where: str) -> IntegrityError:
+    return IntegrityError(
+        f"the manifest says {said} bytes, its blob {digest} has {found} in {where!r}",
+        hint="gitreg fsck tells what else is wrong there, and --repair brings back what a mirror or a cache has",
+    )
 
 
 def _damaged(layout: Layout, store: Store, found: Digest, damaged: Sequence[Chunk]) -> IntegrityError:

@@ -29,6 +29,7 @@ _OWN = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_SKIP_SIGNATURE",
 )
+_UNSIGNED = "AWS_UNSIGNED_PAYLOAD"
 _MAX_FILE = 1 << 20  # bytes of a file of profiles
 
 
@@ -123,6 +124,9 @@ def _s3(endpoint: str | None, environment: Mapping[str, str]) -> dict[str, Any]:
                 hint="write https://host:port, without credentials",
             )
         config["endpoint"] = named
+    if not (named or "").startswith("http://") and _UNSIGNED not in environment:
+        # TLS keeps what is sent as it is: its SHA-256 in the signature would cost as much again as that of the blob.
+        config["unsigned_payload"] = True
     if not any(environment.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION")) and "region" in profile:
         config["region"] = profile["region"]
     if not any(environment.get(name) for name in _OWN):

@@ -12,6 +12,7 @@ from gitreg.errors import ConflictError, DeniedError, GitregError, IntegrityErro
 from gitreg.objects.bucket import Found
 from gitreg.objects.clients import Patience, connect
 from gitreg.objects.cloud_faults import LATER, Beyond, CannotCreate, Exists, Missing, told
+from gitreg.objects.faults import NoStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -287,7 +288,7 @@ class CloudBucket:
         return NotFoundError(f"there is no {key} in the store {self.uri!r}")
 
     def _no_bucket(self) -> NotFoundError:
-        return NotFoundError(
+        return NoStoreError(
             f"the object store {self.uri!r} does not exist: there is no bucket {self._address.bucket!r}",
             hint="make the bucket, or check `store` in registry.yaml and the endpoint (docs/stores.md)",
         )

@@ -11,7 +11,8 @@ from gitreg.errors import DeniedError, GitregError, NotFoundError, UnavailableEr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LATER = "try again later; what is in the store already is not sent again"
+LATER = "try again later"
+_GO_ON = f"{LATER}; what is in the store already is not sent again"
 _KEYS = "give credentials the way the platform does, and the rights to list, read and write: docs/stores.md"
 # Words by which clouds say that it is the bucket that is not there, and not the object.
 _NO_BUCKET = re.compile(
@@ -23,11 +24,17 @@ _DENIED = re.compile(r"code: 40[13]\b")
 # Who has no credentials is sent by obstore to ask the machine for some, where most machines know of none.
 _NO_KEYS = re.compile(
     r"/latest/api/token|/latest/meta-data|//169\.254\.|//metadata\.google|/computeMetadata/|/metadata/identity|"
-    r"performing token request|Account must be specified|service account file",
+    r"performing token request|Missing (?:AccessKeyId|SecretAccessKey)|Account must be specified|service account file",
     re.IGNORECASE,
 )
 _STATUS = re.compile(r"status code: (\d{3})[^:<]*")
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,80})</Code>")
+# A request that got no answer: what was asked for is said already.
+_UNANSWERED = re.compile(
+    r"(?:Generic \w+ error: )?(?:Error performing \w+ request: )?"
+    r"Error performing [A-Z]+ https?://(?:[^/\s@]*@)?([^/\s]+)\S* in \S+, after (\d+) retries,.*?- (.*)",
+    re.DOTALL,
+)
 _SHOWN = 300
 # A signed URL is a credential as long as it lasts.
 _QUERY = re.compile(r"\?[^\s\"')>]+")
@@ -65,7 +72,7 @@ def told(uri: str, doing: str, no_bucket: Callable[[], NotFoundError], *expected
         text = shown(str(found))
         if isinstance(found, Missing):
             raise NotFoundError(f"cannot {doing} in {uri!r}: {text}") from error
-        raise UnavailableError(f"cannot {doing} in {uri!r}: {text}", hint=LATER) from error
+        raise _unavailable(uri, doing, text) from error
 
 
 def _translated(uri: str, doing: str, error: Exception, no_bucket: Callable[[], NotFoundError]) -> Exception:
@@ -94,8 +101,13 @@ def _translated(uri: str, doing: str, error: Exception, no_bucket: Callable[[], 
     elif isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(text):
         found = DeniedError(f"{uri!r} does not let us {doing}: {shown(text)}", hint=_KEYS)
     else:
-        found = UnavailableError(f"cannot {doing} in {uri!r}: {shown(text)}", hint=LATER)
+        found = _unavailable(uri, doing, shown(text))
     return found
+
+
+def _unavailable(uri: str, doing: str, text: str) -> UnavailableError:
+    hint = _GO_ON if doing.startswith(("send", "write")) else LATER
+    return UnavailableError(f"cannot {doing} in {uri!r}: {text}", hint=hint)
 
 
 def shown(text: str) -> str:
@@ -103,5 +115,8 @@ def shown(text: str) -> str:
     status, code = _STATUS.search(text), _CODE.search(text)
     if status is not None:
         return status[0].removeprefix("status code: ").strip() + (f" ({code[1]})" if code else "")
+    unanswered = _UNANSWERED.fullmatch(text)
+    if unanswered is not None:
+        text = f"no answer from {unanswered[1]} to {int(unanswered[2]) + 1} requests, {unanswered[3]}"
     line = " ".join(_QUERY.sub("?…", text).split())
     return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"

@@ -11,6 +11,7 @@ from gitreg.errors import ConflictError, GitregError, NotFoundError, Problem
 from gitreg.objects.destination import Destination, parts_of
 from gitreg.objects.faults import reading
 from gitreg.objects.recipes import blob_key
+from gitreg.objects.stamps import WORTH
 from gitreg.objects.streams import Blob
 from gitreg.objects.upload import Expecting
 
@@ -89,7 +90,7 @@ def _place(files: Sequence[Wanted], fetching: _Fetching, destination: Destinatio
             blob = Blob(file.digest, file.size)
             found = destination.place(file.path, source, blob, link=link, replace=force)
             now = os.fstat(source.fileno())
-        if cache.is_still_right(file.digest, now):
+        if file.size >= WORTH and cache.is_still_right(file.digest, now):
             placed += [
                 (file.digest, destination.folder / file.path, found),
                 (file.digest, cache.path_of(file.digest), now),
@@ -141,7 +142,7 @@ class _Fetching:
         first: dict[Digest, Wanted] = {}
         for file in files:
             first.setdefault(file.digest, file)
-        lacking = {file.digest for file in first.values() if not self.cache.path_of(file.digest).exists()}
+        lacking = {digest for digest in first if self.cache.lacks(digest)}
         self.cache.make_room(sum(first[digest].size for digest in lacking))
         if isinstance(self._progress, Expecting):
             self._progress.expect(sum(file.size for file in files))

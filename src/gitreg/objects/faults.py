@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+
+class NoStoreError(NotFoundError):
+    """The store itself is not there, which says nothing about what is in it."""
+
+
 # EFBIG is a file-size limit (`ulimit -f`): for the writer it is one more way of having no room.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

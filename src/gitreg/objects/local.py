@@ -6,6 +6,7 @@ What is being written lies in `tmp/` until it is complete; what a killed process
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import stat
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError
 from gitreg.objects.bucket import Found
-from gitreg.objects.faults import reading, writing
+from gitreg.objects.faults import NoStoreError, reading, writing
 from gitreg.objects.streams import CHUNK
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _TEMPORARY = "tmp"
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}){0,15}")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _SENT = 32 << 20  # bytes that are written before the disk is asked to begin with them
+_DIRECT = 4 << 20  # bytes of a piece that goes to the disk past the kernel's cache
 
 
 class LocalBucket:
@@ -184,7 +186,7 @@ class LocalBucket:
 
     def _need_folder(self) -> None:
         if not self.folder.is_dir():
-            raise NotFoundError(
+            raise NoStoreError(
                 f"the object store {str(self.folder)!r} does not exist",
                 hint="check `store` in registry.yaml (a relative path counts from the git directory), or name this"
                 " machine's own in its configuration",
@@ -193,7 +195,7 @@ class LocalBucket:
     def _need_place(self) -> None:
         """Make sure of the folder around the store: a disk that is not mounted is not to be written beside."""
         if not self.folder.parent.is_dir():
-            raise NotFoundError(
+            raise NoStoreError(
                 f"the object store {str(self.folder)!r} cannot be made: the folder around it does not exist",
                 hint="check `store` in registry.yaml, or make the folder",
             )
@@ -218,18 +220,43 @@ class LocalIncoming:
         self._path = path
         self._file: int | None = file
         self._written = self._asked = 0
+        self._is_direct = False
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Add bytes at its end; the disk begins with them before the last ones come."""
+        """Add bytes at its end; the disk begins with them before the last ones come.
+
+        Pieces of 4 MiB, in memory that begins with a page, go to the disk directly: nothing is copied, and what others
+        read often stays in the kernel's cache.
+        """
         left = memoryview(data).cast("B")
         count = len(left)
         with writing(self._bucket.folder):
+            self._go(directly=count >= _DIRECT)
             while left:
-                left = left[os.write(self._opened, left) :]
+                left = left[self._some(left) :]
             self._written += count
             if self._written - self._asked >= _SENT:
                 self._begin()
         return count
+
+    def _some(self, data: memoryview) -> int:
+        """Write what goes in one call, and say how much that was."""
+        try:
+            return os.write(self._opened, data)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not self._is_direct:
+                raise
+        self._go(directly=False)  # it does not begin or end as this disk wants it
+        return os.write(self._opened, data)
+
+    def _go(self, *, directly: bool) -> None:
+        """Write past the kernel's cache from now on, or through it, where the file system has both."""
+        if directly == self._is_direct or not hasattr(os, "O_DIRECT"):  # macOS has none
+            return
+        flags = fcntl.fcntl(self._opened, fcntl.F_GETFL)
+        with suppress(OSError):
+            fcntl.fcntl(self._opened, fcntl.F_SETFL, flags | os.O_DIRECT if directly else flags & ~os.O_DIRECT)
+            self._is_direct = directly
 
     def commit(self, key: str, *, replace: bool = False) -> None:
         """Make it visible, durably; what is there under that name already stays, unless it is to be replaced."""

@@ -193,31 +193,31 @@ def partial(cache: Path, digest: Digest, size: int, *, own: bool = False) -> Ite
         os.close(journal)
 
 
-def write_small(cache: Path, final: Path, data: bytes, mode: int) -> os.stat_result:
+def write_small(cache: Path, final: str, data: bytes, mode: int) -> os.stat_result:
     """Give a small blob its name, with all of its bytes, and say how it is found; a damaged one gives way to it."""
-    new = Path(f"{cache}/{FOLDER}/{final.name}.{os.urandom(8).hex()}")
+    new = f"{cache}/{FOLDER}/{final.rpartition('/')[2]}.{os.urandom(8).hex()}"
     opened = _in_folder(new, lambda: os.open(new, _FLAGS | os.O_EXCL, 0o600))
     try:
         left = memoryview(data)
         while left:
             left = left[os.write(opened, left) :]
         os.fchmod(opened, mode)
-        _in_folder(final, lambda: new.replace(final))
+        _in_folder(final, lambda: os.replace(new, final))  # noqa: PTH105 - of many files, a Path for each takes long
         return os.fstat(opened)
     except BaseException:
         with suppress(OSError):
-            new.unlink()
+            os.unlink(new)  # noqa: PTH108 - as above
         raise
     finally:
         os.close(opened)
 
 
-def _in_folder(path: Path, do: Callable[[], _Done]) -> _Done:
+def _in_folder(path: str, do: Callable[[], _Done]) -> _Done:
     """Do what needs the folder of a path, which is there but for the first time."""
     try:
         return do()
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return do()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -12,11 +13,12 @@ from gitreg.objects.chunks import LISTED_FROM, ChunkList, Cutting
 from gitreg.objects.streams import CHUNK, Blob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gitreg.objects.streams import Readable
 
-_BUFFERS = 4  # of LISTED_FROM bytes: one is filled and cut while others wait to be hashed
+_Queue = SimpleQueue["memoryview | None"]
+_BUFFERS = 6  # of LISTED_FROM bytes: one is filled and cut while others wait to be hashed, and to be written
 
 
 class Taken(NamedTuple):
@@ -38,7 +40,7 @@ def take(
     `cutting` makes what cuts it, where it is large enough for that. `moved` is told the number of bytes after each
     piece; what it raises stops the pass.
     """
-    first = memoryview(bytearray(LISTED_FROM))
+    first = _buffer()
     count = _fill(source, first, moved)
     if count == LISTED_FROM:
         return _take_large(source, first, write, cutting(), moved)
@@ -54,23 +56,25 @@ def _take_large(
     cutting: Cutting,
     moved: Callable[[int], None] | None,
 ) -> Taken:
-    """Hash on a thread of its own; read, write and cut on this one. Each takes about half of the time."""
-    size = 0
-    with _Hashing() as hashing:
+    """Read and cut on this thread, hash on one of its own, and write on another, which mostly waits for the disk."""
+    hasher, size = hashlib.sha256(), 0
+    with _Line([hasher.update] if write is None else [hasher.update, write]) as line:
         piece = first
-        while True:
-            hashing.add(piece)
-            if len(piece):
-                if write is not None:
-                    write(piece)
-                cutting.add(piece)
-                size += len(piece)
+        while len(piece):
+            line.add(piece)
+            cutting.add(piece)
+            size += len(piece)
             if len(piece) < LISTED_FROM:
                 break
-            buffer = hashing.free_buffer()
+            buffer = line.free_buffer()
             piece = buffer[: _fill(source, buffer, moved)]
-        digest = hashing.finish()
-    return Taken(Blob(digest, size), cutting.finish())
+        line.finish()
+    return Taken(Blob(Digest(hasher.hexdigest()), size), cutting.finish())
+
+
+def _buffer() -> memoryview:
+    """Make a buffer that begins where a page of memory does: only such a one is written past the kernel's cache."""
+    return memoryview(mmap.mmap(-1, LISTED_FROM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def _fill(source: Readable, buffer: memoryview, moved: Callable[[int], None] | None) -> int:
@@ -83,41 +87,55 @@ def _fill(source: Readable, buffer: memoryview, moved: Callable[[int], None] | N
     return filled
 
 
-class _Hashing:
-    """A thread that computes the SHA-256 of pieces in their order, and gives their buffers back."""
+class _Line:
+    """Threads that each do one thing with every piece, in their order; behind the last one its buffer is free again."""
 
-    def __init__(self) -> None:
-        self._hasher = hashlib.sha256()
-        self._pieces: SimpleQueue[memoryview | None] = SimpleQueue()
-        self._free: SimpleQueue[memoryview] = SimpleQueue()
+    def __init__(self, steps: Sequence[Callable[[memoryview], object]]) -> None:
+        queues = [_Queue() for _ in range(len(steps) + 1)]
+        self._pieces, self._free = queues[0], queues[-1]
         self._made = 1  # the first piece comes with a buffer of its own
-        self._thread = Thread(target=self._run, daemon=True)
+        self._failed: BaseException | None = None
+        self._threads = [
+            Thread(target=self._run, args=each, daemon=True) for each in zip(steps, queues, queues[1:], strict=False)
+        ]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pieces.put(None)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def add(self, piece: memoryview) -> None:
         self._pieces.put(piece)
 
     def free_buffer(self) -> memoryview:
-        """Give a buffer that nobody reads any more; waits for one where all are in use."""
-        if self._made < _BUFFERS and self._free.empty():
+        """Give a buffer that nobody reads any more; waits for one where all are in use. Raises what a step raised."""
+        buffer = None
+        if self._made == _BUFFERS or not self._free.empty():
+            buffer = self._free.get()
+        if self._failed is not None:
+            raise self._failed
+        if buffer is None:
             self._made += 1
-            return memoryview(bytearray(LISTED_FROM))
-        return self._free.get()
+            buffer = _buffer()
+        return buffer
 
-    def finish(self) -> Digest:
-        self._pieces.put(None)
-        self._thread.join()
-        return Digest(self._hasher.hexdigest())
+    def finish(self) -> None:
+        """Wait for the last piece, and raise what a step raised."""
+        self.__exit__()
+        if self._failed is not None:
+            raise self._failed
 
-    def _run(self) -> None:
-        while (piece := self._pieces.get()) is not None:
-            self._hasher.update(piece)
-            if len(piece) == LISTED_FROM:
-                self._free.put(piece)
+    def _run(self, step: Callable[[memoryview], object], pieces: _Queue, done: _Queue) -> None:
+        while (piece := pieces.get()) is not None:
+            try:
+                if self._failed is None:
+                    step(piece)
+            except BaseException as error:  # noqa: BLE001 - whatever ends a step is raised where it is waited for
+                self._failed = error
+            done.put(piece)
+        done.put(None)

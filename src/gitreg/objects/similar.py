@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from heapq import nlargest, nsmallest
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gitreg.digest import Digest
 from gitreg.errors import IntegrityError, InvalidError, NotFoundError
 from gitreg.objects.recipes import Layout, Part, layout_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from gitreg.objects.bucket import Bucket
     from gitreg.objects.chunks import Chunk, ChunkList
@@ -27,6 +27,8 @@ LISTED = 1000  # blobs looked at of one feature: what a cloud lists in one reque
 CANDIDATES = 4  # whose chunk lists are read
 _TRIED = 16  # of which some may be broken or gone
 _FEATURE_BYTES = 16
+
+_Answer = TypeVar("_Answer")
 
 
 def features(chunks: ChunkList) -> list[str]:
@@ -41,8 +43,7 @@ def feature_key(feature: str, digest: Digest) -> str:
 
 def note(bucket: Bucket, digest: Digest, chunks: ChunkList) -> None:
     """Make a blob one that can be found."""
-    for feature in features(chunks):
-        bucket.put(feature_key(feature, digest), b"")
+    _of_each(bucket, features(chunks), lambda feature: bucket.put(feature_key(feature, digest), b""))
 
 
 class Match(NamedTuple):
@@ -64,17 +65,26 @@ def candidates(bucket: Bucket, chunks: ChunkList) -> Iterator[Layout]:
     return islice((layout for layout in found if layout is not None), CANDIDATES)
 
 
-def _most_alike(bucket: Bucket, wanted: Iterable[str]) -> list[str]:
+def _most_alike(bucket: Bucket, wanted: Sequence[str]) -> list[str]:
     """Name the blobs that have most of these features, in hex."""
     shared: Counter[str] = Counter()
     noted: dict[str, float] = {}
-    for feature in wanted:
-        prefix = f"similar/{feature}/"
-        for found in islice(bucket.list(prefix), LISTED):
-            name = found.key.removeprefix(prefix)
+    for listed in _of_each(bucket, wanted, lambda feature: list(islice(bucket.list(f"similar/{feature}/"), LISTED))):
+        for found in listed:
+            name = found.key.rpartition("/")[2]
             shared[name] += 1
             noted[name] = found.modified
     return nlargest(_TRIED, shared, key=lambda name: (shared[name], noted[name]))
+
+
+def _of_each(bucket: Bucket, names: Sequence[str], ask: Callable[[str], _Answer]) -> list[_Answer]:
+    """Ask a bucket about each of a few features, at once where most of the time is waiting for an answer."""
+    if not names or bucket.path_of(f"similar/{names[0]}") is not None:
+        return [ask(name) for name in names]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        return list(pool.map(ask, names))
 
 
 def _candidate(bucket: Bucket, name: str) -> Layout | None:

@@ -6,6 +6,7 @@ import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from gitreg.errors import DeniedError, UnavailableError
 from gitreg.objects.faults import reading
 from gitreg.objects.settling import settle
 from gitreg.objects.streams import SteadyFile
@@ -132,7 +133,10 @@ def _send(store: Store, source: Source, digests: Digests | None, moved: Callable
                 moved(found.st_size)
             return StoredFile(source.path, known, found.st_size, format_)
         settled = settle(file.fileno(), found) if digests else False
-        blob = store.put_open(file, moved=moved)
+        try:
+            blob = store.put_open(file, moved=moved)
+        except (UnavailableError, DeniedError) as error:
+            raise error.within(source.path)  # noqa: B904 - the same error
         if digests and settled and os.fstat(file.fileno()).st_ctime_ns == found.st_ctime_ns:
             digests.note(found, blob.digest)
     return StoredFile(source.path, blob.digest, blob.size, format_)

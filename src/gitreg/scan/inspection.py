@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gitreg.records import dataclass, field
+from gitreg.scan.claims import check_name
 from gitreg.scan.content import detect_file
 from gitreg.scan.formats import PICKLES, Format
 from gitreg.scan.headers import arrays, coreml, gguf, onnx, openvino, safetensors, tflite
@@ -164,7 +165,7 @@ def inspect_file(file: BinaryIO, name: str, told: Callable[[Format], None] | Non
             found, facts = Format.PICKLE, loaded.pickles(source)
         else:
             facts = _facts(source, found)
-        _check_name(source, found, suffix)
+        check_name(source, found, name)
     except HeaderError as error:
         return Inspection(path=name, format=found, size=size, problem=str(error))
     return Inspection(
@@ -194,38 +195,6 @@ def _claimed(source: Source, suffix: str) -> Format | None:
     if head.startswith(b"GGUF") and suffix == ".gguf":
         return Format.GGUF
     return None
-
-
-_NAMED = {
-    ".safetensors": {Format.SAFETENSORS},
-    ".onnx": {Format.ONNX},
-    ".gguf": {Format.GGUF},
-    ".npy": {Format.NUMPY},
-    ".npz": {Format.NPZ},
-    ".keras": {Format.KERAS},
-    ".h5": {Format.HDF5},
-    ".hdf5": {Format.HDF5},
-    ".tflite": {Format.TFLITE},
-    ".mlmodel": {Format.COREML},
-    ".pt": {Format.TORCH, Format.TORCHSCRIPT},
-    ".pth": {Format.TORCH, Format.TORCHSCRIPT},
-    ".zip": {Format.ZIP},
-    ".tar": {Format.TAR},
-}
-
-
-_LFS = b"version https://git-lfs.github.com/spec/"
-_DAMAGED = {Format.OTHER, Format.TEXT, Format.ZIP}
-
-
-def _check_name(source: Source, found: Format, suffix: str) -> None:
-    """Refuse a file that is nothing, where its name says what it was; one that is something else is what it is."""
-    if source.peek(0, len(_LFS)) == _LFS:
-        raise HeaderError("this is Git LFS's pointer to the file, not the file: run `git lfs pull`")
-    wanted = _NAMED.get(suffix, {found})
-    if found not in wanted and found in _DAMAGED:
-        words = " or ".join(sorted(wanted))
-        raise HeaderError(f"its name says {words}, its content does not: truncated, damaged or something else")
 
 
 def _facts(source: Source, found: Format) -> Facts:

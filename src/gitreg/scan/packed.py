@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.records import replace
 from gitreg.scan import loaded
+from gitreg.scan.claims import check_name
 from gitreg.scan.compressed import MAX_UNPACKED, beginning, is_compressed, unpack, unread_packing
 from gitreg.scan.content import detect_file
 from gitreg.scan.formats import PICKLES, Format
@@ -30,11 +31,15 @@ _UNKNOWN_SIZE = 1 << 62
 
 
 class _Member(NamedTuple):
-    """A file in an archive: its name, its bytes, and what opens at least the first so many of them."""
+    """A file in an archive: its name, its bytes, and what opens at least the first so many of them.
+
+    `may_end_as_zip` is asked where that were not all of them.
+    """
 
     name: str
     size: int
     open: Callable[[int], Source]
+    may_end_as_zip: Callable[[], bool] = lambda: False
 
 
 def is_archive(source: Source, found: Format) -> bool:
@@ -80,6 +85,7 @@ class _Look:
         self._inside: list[str] = []  # the names that lead to where it is
         self._files = MAX_FILES
         self._bytes = MAX_BYTES
+        self._tails = MAX_BYTES  # that are unpacked to see how they end
 
     def into(self, source: Source, found: Format) -> Facts:
         """Look into an archive; what it says of itself alone."""
@@ -99,7 +105,7 @@ class _Look:
         for entry in entries:
             is_known = found is Format.KERAS and entry.name.endswith(_WEIGHTS)
             if not entry.name.endswith("/") and not is_known:
-                self._member(_Member(entry.name, entry.size, self._opener(source, entry)))
+                self._member(_Member(entry.name, entry.size, self._opener(source, entry), self._ending(source, entry)))
         return facts
 
     def _opener(self, source: Source, entry: zips.Entry) -> Callable[[int], Source]:
@@ -109,6 +115,13 @@ class _Look:
             return found
 
         return opened
+
+    def _ending(self, source: Source, entry: zips.Entry) -> Callable[[], bool]:
+        def may_end_as_zip() -> bool:
+            self._tails -= entry.size
+            return self._tails >= 0 and zips.may_end_as_zip(source, entry)
+
+        return may_end_as_zip
 
     def _tar(self, source: Source) -> None:
         for entry in tars.entries(source):
@@ -154,13 +167,18 @@ class _Look:
         if found in PICKLES:
             self._pickle(loaded.read(source, found), found)
         elif loaded.may_be_pickle(source):
-            self._pickle(loaded.pickles(source), Format.PICKLE)
+            found = Format.PICKLE  # whatever else it is
+            self._pickle(loaded.pickles(source), found)
         elif found is Format.HDF5:
             self._note(code_in_layers(source))
         elif is_archive(source, found):
             self._note(self.into(source, found).dangers)
-        elif source.size == member.size and (inner := zips.behind(source)):
-            self._note(self.into(inner, Format.ZIP).dangers)
+        elif source.size == member.size or member.may_end_as_zip():
+            inner = zips.behind(_whole(member, source))
+            if inner is not None:
+                self._note(self.into(inner, Format.ZIP).dangers)
+        if source.size == member.size:
+            check_name(source, found, member.name)
         if member.name or found in ARCHIVES:
             self.holds.setdefault(found)
 

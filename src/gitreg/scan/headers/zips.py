@@ -15,7 +15,9 @@ MAX_ENTRIES = 100_000
 _MAX_DIRECTORY = 64 * 1024 * 1024
 _END, _END64, _LOCATOR, _ENTRY, _LOCAL = b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\1\2", b"PK\3\4"
 _WIDE = 0xFFFF_FFFF
+_STEP = 1 << 16
 _STORED, _DEFLATED = 0, 8
+_TAIL = 22 + 65_535  # bytes of a zip that its end record lies in: it has a comment
 
 
 class Entry(NamedTuple):
@@ -52,7 +54,7 @@ def entries(source: Source) -> list[Entry]:
 
 def _directory(source: Source) -> tuple[int, int, int]:
     """Find the directory: where it starts, its bytes, its entries. It has to end right before its end record."""
-    window = min(source.size, 22 + 65_535)
+    window = min(source.size, _TAIL)
     tail = source.peek(source.size - window, window)
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < 22:  # noqa: PLR2004 - an end record without a comment
@@ -75,7 +77,7 @@ def _directory(source: Source) -> tuple[int, int, int]:
 
 def behind(source: Source) -> Source | None:
     """Find the zip that a file ends with, whatever comes before it: readers of zips look from the end."""
-    window = min(source.size, 22 + 65_535)
+    window = min(source.size, _TAIL)
     tail = source.peek(source.size - window, window)
     at = len(tail)
     while (at := tail.rfind(_END, 0, at)) >= 0:
@@ -181,23 +183,43 @@ def unpacked(source: Source, entry: Entry, limit: int) -> bytes:
     return _inflated(source, entry, min(limit, entry.size)).getvalue()
 
 
+def may_end_as_zip(source: Source, entry: Entry) -> bool:
+    """Whether an entry may end with a zip; all of it is unpacked for that, and little of it kept."""
+    tail = b""
+    for piece in _pieces(source, entry, entry.size):
+        tail = (tail + piece)[-_TAIL:]
+    return _END in tail
+
+
 def _inflated(source: Source, entry: Entry, want: int) -> io.BytesIO:
+    found = io.BytesIO()
+    for piece in _pieces(source, entry, want):
+        found.write(piece)
+    return found
+
+
+def _pieces(source: Source, entry: Entry, want: int) -> Iterator[bytes]:
+    """Unpack the first bytes of an entry piece by piece, none larger than 64 KiB; HeaderError where it has fewer."""
     import zlib
 
     if entry.method != _DEFLATED:
         refuse(f"{entry.name[:100]!r} is packed by method {entry.method}, which is not read here")
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    found = io.BytesIO()
-    position, stop = entry.start, entry.start + entry.packed
+    position, stop, left = entry.start, entry.start + entry.packed, want
+    data = b""
     try:
-        while position < stop and found.tell() < want and not inflate.eof:
-            data = source.payload(position, min(1 << 16, stop - position), entry.name[:100])
-            position += len(data)
-            found.write(inflate.decompress(data, want - found.tell()))
-            while inflate.unconsumed_tail and found.tell() < want:
-                found.write(inflate.decompress(inflate.unconsumed_tail, want - found.tell()))
+        while left and not inflate.eof and (data or position < stop):
+            if not data:
+                data = source.payload(position, min(_STEP, stop - position), entry.name[:100])
+                position += len(data)
+            piece = inflate.decompress(data, min(left, _STEP))
+            data = inflate.unconsumed_tail
+            left -= len(piece)
+            yield piece
+        while left and not inflate.eof and (piece := inflate.decompress(b"", min(left, _STEP))):
+            left -= len(piece)  # what zlib itself still holds back
+            yield piece
     except zlib.error as error:
         refuse(f"{entry.name[:100]!r} is damaged: {error}")
-    if found.tell() != want:
+    if left:
         refuse(f"{entry.name[:100]!r} has fewer bytes than the zip says")
-    return found
