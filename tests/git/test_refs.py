@@ -168,6 +168,8 @@ def test_tags_are_listed_with_all_they_say(repository: Repository) -> None:
     assert annotated.subject == "Deploy"
     assert plain == refs.TagRef(f"{PREFIX}2", tip, "commit", tip, "commit", None, "")
     assert refs.list_tags(repository, "refs/tags/deploy/staging/") == []
+    assert list(refs.each_tag(repository, PREFIX)) == [annotated, plain]
+    assert list(refs.each_tag(repository, "refs/tags/deploy/staging/")) == []
 
 
 def test_the_signature_of_a_tag_is_no_part_of_its_message(repository: Repository) -> None:
@@ -178,6 +180,25 @@ def test_the_signature_of_a_tag_is_no_part_of_its_message(repository: Repository
     refs.update(repository, "refs/tags/v1", oid, None)
     (tag,) = refs.list_tags(repository)
     assert tag.message == body
+    assert list(refs.each_tag(repository, "refs/tags/")) == [tag]
+
+
+def test_what_leads_beside_a_commit_is_listed_and_the_rest_is_not(repository: Repository) -> None:
+    old = advance(repository, {"a": b"1"})
+    tip = advance(repository, {"a": b"2"})
+    beside = commit(repository, old, {"a": b"3"})
+    tag = write_tag(repository, "v1", old, "Marked\n", ALICE)
+    for ref, oid in (("refs/tags/v1", tag), ("refs/heads/old", old), ("refs/heads/proposals/a/b", beside)):
+        refs.update(repository, ref, oid, None)
+    assert refs.list_beside(repository, tip) == [("refs/heads/proposals/a/b", beside)]
+    assert dict(refs.list_beside(repository, beside)) == {MAIN: tip}
+
+
+def test_a_ref_that_names_nothing_is_not_passed_over(repository: Repository) -> None:
+    tip = advance(repository, {"a": b"1"})
+    (repository.git_dir / "refs/heads/gone").write_text(f"{'1' * 40}\n")
+    with pytest.raises(IntegrityError, match="missing object"):
+        refs.list_beside(repository, tip)
 
 
 def test_refs_of_a_sha256_repository_move_the_same(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gitreg.errors import IntegrityError, InvalidError, UnavailableError
 from gitreg.git.process import Answers, CutOffError, Drain, git_version, stop, useful_line
 from gitreg.git.values import Object, ObjectInfo
+from gitreg.git.waiting import check_waiting
 
 if TYPE_CHECKING:
     import subprocess
@@ -55,6 +56,7 @@ class CatFile:
 
     def infos(self, expressions: Sequence[str]) -> list[ObjectInfo | None]:
         """Give id, type and size of objects; None for each that is not there."""
+        check_waiting()
         with self._lock, _Exchange(self) as stream:
             self._send(f"info {expression}\n" for expression in expressions)
             return [_read_header(stream, expression) for expression in expressions]
@@ -62,6 +64,7 @@ class CatFile:
     def contents(self, infos: Sequence[ObjectInfo]) -> list[Object]:
         """Read objects that are known to be there."""
         found = []
+        check_waiting()
         with self._lock, _Exchange(self) as stream:
             self._send(f"contents {info.oid}\n" for info in infos)
             for info in infos:
@@ -73,6 +76,7 @@ class CatFile:
     def small(self, oids: Sequence[Oid], limit: int) -> list[bytes | None]:
         """Read many objects in one round trip; None for one that is large, or missing, and so is read by itself."""
         found: list[bytes | None] = []
+        check_waiting()
         with self._lock, _Exchange(self) as stream:
             self._send(f"contents {oid}\n" for oid in oids)
             for oid in oids:

@@ -22,9 +22,14 @@ def first_parents(
     since: Oid | None = None,
     *,
     limit: int | None = None,
+    saying: str | None = None,
 ) -> Iterator[Oid]:
-    """Give the commits of the first-parent chain, newest first, as far as they are not reachable from `since`."""
-    args = ["rev-list", "--first-parent", *_limit(limit), *_range(tip, since), "--"]
+    """Give the commits of the first-parent chain, newest first, as far as they are not reachable from `since`.
+
+    With `saying` only those whose message has this text somewhere.
+    """
+    wanted = [] if saying is None else ["--fixed-strings", f"--grep={saying}"]
+    args = ["rev-list", "--first-parent", *wanted, *_limit(limit), *_range(tip, since), "--"]
     return (line.decode("ascii") for line in repository.lines(args))
 
 
@@ -75,19 +80,21 @@ class Written(NamedTuple):
 
 
 def files_written(
-    repository: Repository, tips: Sequence[Oid], folder: str, *, since: Sequence[Oid] = ()
+    repository: Repository, tips: Sequence[Oid], folder: str, *, since: Sequence[Oid] = (), ordered: bool = False
 ) -> Iterator[Written]:
-    """Give every file that a commit below `tips`, and not below `since`, put in a folder; children before parents.
+    """Give every file that a commit below `tips`, and not below `since`, put in a folder.
 
     Side branches of merges count as well. One process tells it all, and no tree is read whole: what a commit left as
-    it was is told with the commit that wrote it.
+    it was is told with the commit that wrote it. `ordered`: children before their parents, whatever the clocks say,
+    for which git holds all commits at once.
     """
     # Tips come through standard input: a server may have 100,000 tags.
     shape = ["--format=%H %ct", "--raw", "--no-abbrev", "--no-renames", "--diff-merges=first-parent"]
-    args = ["--literal-pathspecs", "log", "--full-history", "--topo-order", *shape, "--stdin", "--", folder]
+    order = ["--topo-order"] if ordered else []
+    args = ["--literal-pathspecs", "log", "--full-history", *order, *shape, "--stdin", "--", folder]
     wanted = "".join(f"{line}\n" for line in [*map(_oid, tips), *(f"^{_oid(oid)}" for oid in since)])
     commit, time = "", 0
-    for line in repository.run(args, input=wanted.encode()).splitlines():
+    for line in repository.lines(args, input=wanted.encode()):
         if not line.startswith(b":"):
             oid, _, seconds = line.decode("ascii").partition(" ")
             commit, time = (oid, int(seconds)) if oid else (commit, time)
@@ -159,8 +166,12 @@ def not_below(repository: Repository, oids: Collection[Oid], tips: Collection[Oi
     if not oids:
         return set()
     # Every commit is listed: where the dates are wrong, git leaves out too little of what is below an excluded one.
-    wanted = "".join(f"{_oid(oid)}\n" for oid in tips)
-    return set(oids).difference(repository.run(["rev-list", "--stdin"], input=wanted.encode()).decode("ascii").split())
+    wanted, left = "".join(f"{_oid(oid)}\n" for oid in tips), set(oids)
+    for line in repository.lines(["rev-list", "--stdin"], input=wanted.encode()):
+        left.discard(line.decode("ascii"))
+        if not left:
+            break
+    return left
 
 
 def _range(tip: Oid, since: Oid | None) -> list[str]:

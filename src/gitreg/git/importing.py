@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from gitreg.git.repository import Repository
     from gitreg.git.values import Oid
 
+FSYNC = "objects,derived-metadata,reference"
+"""What git syncs before it says that it is done, as a value of core.fsync: all that a registry is made of."""
+
 # What git is told so that commits are on the disk before anybody hears of them. A pack has one file to sync, and the
 # loose objects of a commit six or more; so everything goes into packs, which `upkeep` rolls up.
-DURABLE = (("core.fsync", "objects,derived-metadata,reference"), ("fastimport.unpackLimit", "1"))
+DURABLE = (("core.fsync", FSYNC), ("fastimport.unpackLimit", "1"))
+# Most of it is folders, which are object ids, and these no effort makes smaller.
+_COMMAND = ("-c", "pack.compression=1", *FAST_IMPORT)
 _WRITTEN = b"progress written"
 _PATIENCE = 120.0  # seconds without a byte from git
 # After so many series the process is started anew: it keeps every pack that it has written, and remembers each object.
@@ -76,7 +81,7 @@ class Importer:
 
     def _started(self) -> tuple[Answers, subprocess.Popen[bytes]]:
         if self._process is None or self._answers is None:
-            self._process = process = self._repository.runner.start(FAST_IMPORT, stdin=True)
+            self._process = process = self._repository.runner.start(_COMMAND, stdin=True)
             self._errors = Drain(process.stderr)
             self._answers = Answers(process.stdout, _PATIENCE)  # type: ignore[arg-type] # it has pipes
             self._series = 0
@@ -92,7 +97,7 @@ class Importer:
         self._drop()
         if not said.strip():
             return UnavailableError(f"git fast-import did not answer: {how}", hint="try again")
-        found = failure(FAST_IMPORT, process.returncode, said)
+        found = failure(_COMMAND, process.returncode, said)
         return UnavailableError(found.message, hint="nothing was written; `git fsck` tells whether it is damaged")
 
     def _drop(self) -> None:

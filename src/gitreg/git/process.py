@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -18,10 +19,11 @@ from gitreg.errors import (
     NotFoundError,
     UnavailableError,
 )
+from gitreg.git.waiting import check_waiting
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import IO, BinaryIO
 
@@ -80,9 +82,19 @@ class Runner:
             raise failure(args, finished.code, finished.errors)
         return finished
 
-    def lines(self, args: Sequence[str]) -> Iterator[bytes]:
-        """Run `git <args>` and give its output line by line as it comes; git ends when the caller stops early."""
-        process = self.start(args, stdin=False)
+    def lines(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | None = None,  # noqa: A002 - subprocess's name for it
+        hear: Callable[[str], None] | None = None,
+    ) -> Iterator[bytes]:
+        """Run `git <args>` and give its output line by line as it comes; git ends when the caller stops early.
+
+        `hear` is told at the end what git wrote to standard error.
+        """
+        with _as_file(input) as file:
+            process = self.start(args, stdin=file or False)
         errors = Drain(process.stderr)
         try:
             rest = b""
@@ -94,6 +106,8 @@ class Runner:
                 yield rest
             if process.wait() != 0:
                 raise failure(args, process.returncode, errors.text())
+            if hear is not None:
+                hear(errors.text())
         finally:
             stop(process)
             errors.close()
@@ -106,6 +120,7 @@ class Runner:
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start `git <args>` with pipes, or with a file as its input; the caller ends it."""
+        check_waiting()
         self._check(args)
         try:
             return subprocess.Popen(
@@ -147,6 +162,20 @@ class Runner:
         if isinstance(error, FileNotFoundError):
             return UnavailableError("git is not installed", hint=INSTALL_HINT)
         return UnavailableError(f"git cannot be started: {error.strerror}")
+
+
+@contextlib.contextmanager
+def _as_file(data: bytes | None) -> Iterator[BinaryIO | None]:
+    """Put what a process reads into a file, so that nobody has to write while its output is read."""
+    if data is None:
+        yield None
+        return
+    from tempfile import TemporaryFile
+
+    with TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file
 
 
 class Drain:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from gitreg.errors import ConflictError, IntegrityError, InvalidError, UnavailableError
 from gitreg.git.loose import read_ref
 from gitreg.git.process import Answers, CutOffError, Drain, failure, stop, useful_line
-from gitreg.git.values import Oid, Signature, is_oid, subject_of, trailers_of
+from gitreg.git.values import Oid, Signature, is_oid, parse_tag, subject_of, trailers_of
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _GLOB = frozenset("*?[\\")
 _PATIENCE = 30.0  # seconds for git to give up its locks
+_TOGETHER = 2_000  # tags that are read at once
+_SIGNATURE = re.compile(r"^-----BEGIN (?:PGP SIGNATURE|PGP MESSAGE|SIGNED MESSAGE|SSH SIGNATURE)-----", re.MULTILINE)
 _STEPS = [b"start: ok", b"prepare: ok", b"commit: ok"]
 
 
@@ -80,18 +84,27 @@ def list_refs(repository: Repository, prefix: str) -> list[tuple[str, Oid]]:
     return list(_for_each(repository, [prefix]))
 
 
-def _for_each(repository: Repository, patterns: list[str]) -> Iterator[tuple[str, Oid]]:
-    for line in _ask(repository, "%(objectname) %(refname)", patterns).split("\n")[:-1]:
-        oid, _, ref = line.partition(" ")
+def list_beside(repository: Repository, commit: Oid) -> list[tuple[str, Oid]]:
+    """Give the refs that lead to commits which a commit does not; IntegrityError where any ref names nothing."""
+    for _ in _ask(repository, "%(objecttype)", ["refs/"]):  # below, git passes over a ref that names nothing
+        pass
+    return list(_for_each(repository, ["refs/"], f"--no-merged={commit}"))
+
+
+def _for_each(repository: Repository, patterns: list[str], *options: str) -> Iterator[tuple[str, Oid]]:
+    for line in _ask(repository, "%(objectname) %(refname)", patterns, *options):
+        oid, _, ref = line.decode("utf-8", "surrogateescape").partition(" ")
         yield ref, oid
 
 
-def _ask(repository: Repository, shape: str, patterns: list[str]) -> str:
-    finished = repository.finish(["for-each-ref", f"--format={shape}", "--", *patterns], codes=(0,))
+def _ask(repository: Repository, shape: str, patterns: list[str], *options: str) -> Iterator[bytes]:
+    return repository.lines(["for-each-ref", f"--format={shape}", *options, "--", *patterns], hear=_refuse_broken)
+
+
+def _refuse_broken(errors: str) -> None:
     # git warns of a garbled ref and goes on as if there were none.
-    if "broken ref" in finished.errors:
-        raise IntegrityError(f"git found {useful_line(finished.errors)}", hint="run `git fsck`")
-    return finished.output.decode("utf-8", "surrogateescape")
+    if "broken ref" in errors:
+        raise IntegrityError(f"git found {useful_line(errors)}", hint="run `git fsck`")
 
 
 _TAG_FIELDS = (
@@ -109,13 +122,28 @@ _TAG_FIELDS = (
 
 
 def list_tags(repository: Repository, prefix: str = "refs/tags/") -> list[TagRef]:
-    """Give the tags below a prefix with all they say, by one call to git."""
+    """Give the tags below a prefix with all they say, by one call to git, which holds as much as it tells."""
     _check_prefix(prefix)
     shape = "".join(f"%({field})%00" for field in _TAG_FIELDS)
     # git ends each record with a line end, which so opens the next one's first field.
-    fields = _ask(repository, shape, [prefix]).split("\0")
+    fields = b"\n".join(_ask(repository, shape, [prefix])).decode("utf-8", "surrogateescape").split("\0")
     width = len(_TAG_FIELDS)
     return [_tag_ref(fields[start : start + width]) for start in range(0, len(fields) - width, width)]
+
+
+def each_tag(repository: Repository, prefix: str) -> Iterator[TagRef]:
+    """Give the annotated and other tags below a prefix as they come: a server may have a million of them."""
+    _check_prefix(prefix)
+    lines = _ask(repository, "%(objectname) %(objecttype) %(refname)", [prefix])
+    while part := [line.decode("utf-8", "surrogateescape").split(" ", 2) for line in islice(lines, _TOGETHER)]:
+        contents = dict(repository.objects.read_many([oid for oid, kind, _ in part if kind == "tag"]))
+        for oid, kind, ref in part:
+            if kind != "tag":
+                yield TagRef(ref, oid, kind, oid, kind, None, "")
+                continue
+            tag = parse_tag(oid, contents[oid])
+            message = _SIGNATURE.split(tag.message, maxsplit=1)[0]
+            yield TagRef(ref, oid, kind, tag.target, tag.target_type, tag.tagger, message)
 
 
 def _tag_ref(fields: list[str]) -> TagRef:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitreg.errors import ConflictError, GitregError, InvalidError, NotFoundError, UnavailableError
+from gitreg.errors import ConflictError, DeniedError, GitregError, InvalidError, NotFoundError, UnavailableError
 from gitreg.git.checkout import without_credentials
 from gitreg.git.create import create
 from gitreg.git.environment import sealed_environment, with_config
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from gitreg.git.progress import Report
 
 __all__ = ["PushResult", "RefResult", "clone", "fetch", "init_bare", "ls_remote", "push", "scratch"]
+SERVED_AT = "/registry.git"
+"""Where git finds the repository of a gitreg server, below the server's URL."""
+
 _SHOWN = 300
 _SHA1 = 40
 
@@ -296,7 +301,7 @@ def _talk(runner: Runner, args: Sequence[str], url: str, report: Report | None, 
     listener = Listener(report)
     output: list[str] = []
     # A remote of that very name could mirror, and so push every ref.
-    sealed = with_config(runner.environment, [(f"remote.{url}.mirror", "false")])
+    sealed = with_config(runner.environment, [(f"remote.{url}.mirror", "false"), *helpers(url)])
     process = runner.start_text(args, sealed)
     try:
         handle_process_output(
@@ -318,6 +323,20 @@ def _talk(runner: Runner, args: Sequence[str], url: str, report: Report | None, 
     return _Talk(code, tuple(output), tuple(listener.errors), tuple(listener.remote))
 
 
+def helpers(url: str) -> list[tuple[str, str]]:
+    """Give the configuration by which git asks gitreg for the token, at the address that a gitreg server gives git.
+
+    It comes after whatever else the user has set up. See gitcredentials(7).
+    """
+    server = url.removesuffix(SERVED_AT)
+    if server == url or not server.startswith(("https://", "http://")) or "@" in server or not sys.executable:
+        return []
+    # -P: the folder that git runs in is not searched for modules.
+    words = (sys.executable, "-P", "-m", "gitreg", "credential", "--server", server)
+    origin = "/".join(server.split("/")[:3])
+    return [(f"credential.{origin}.helper", f"!{shlex.join(words)}")]
+
+
 _GENERIC = (
     "Could not read from remote repository",
     "Please make sure you have the correct access rights",
@@ -335,6 +354,8 @@ _MISSING = (
     r"does not appear to be a git repository|repository .* (does not exist|not found)|[Rr]epository not found"
     r"|project you were looking for|[Nn]o such file or directory|couldn't find remote ref|[Rr]emote branch .* not found"
 )
+_UNKNOWN = r"could not read (Username|Password) for|Authentication failed for|returned error: 40[13]"
+_KNOWN_BY = "for a gitreg server set GITREG_TOKEN; for others a credential helper of git's, or use ssh"
 _UNUSABLE = (
     r"protocol .* is not supported|is not a git command|[Uu]nable to find remote helper|transport .* not allowed"
     r"|strange (host|path)name"
@@ -351,6 +372,10 @@ def _unreachable(url: str, talk: _Talk) -> GitregError:
     shown = without_credentials(url)
     if re.search(_UNUSABLE, everything):
         return InvalidError(f"{shown[:_SHOWN]!r} is no URL of a repository: {said}")
+    if re.search(_UNKNOWN, everything):
+        # What our own helper says (`helpers`), or the server's page; git's line says only that it could not ask.
+        told = next((line.partition("gitreg: ")[2] for line in lines if "gitreg: " in line), None)
+        return DeniedError(f"{shown} does not let you in: {_clean(told or said)}", hint=None if told else _KNOWN_BY)
     if re.search(_MISSING, everything):
         return NotFoundError(f"{shown}: {said}", hint="check the address, and that you may read it")
     return UnavailableError(f"{shown} cannot be reached: {said}", hint="try again later")

@@ -205,9 +205,15 @@ class Repository:
             if list(args[:1]) == ["config"]:  # it may have written
                 self.__dict__.pop("_settings", None)
 
-    def lines(self, args: Sequence[str]) -> Iterator[bytes]:
-        """Run `git <args>` here and give its output line by line as it comes."""
-        return self.runner.lines(args)
+    def lines(
+        self,
+        args: Sequence[str],
+        *,
+        input: bytes | None = None,  # noqa: A002 - as above
+        hear: Callable[[str], None] | None = None,
+    ) -> Iterator[bytes]:
+        """Run `git <args>` here and give its output line by line as it comes; `hear` is told what it said besides."""
+        return self.runner.lines(args, input=input, hear=hear)
 
     @cached_property
     def _settings(self) -> list[tuple[str, str]]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from gitreg.errors import IntegrityError
 from gitreg.git.importing import sync_folder
+from gitreg.git.process import failure
 from gitreg.git.upkeep import alone
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gitreg.git.repository import Repository
 
+_NICE = 10
 _FANOUT = 8
 _NAMES = _FANOUT + 4 * 256
 
@@ -29,13 +34,28 @@ def roll_up(repository: Repository) -> None:
         if len(small) < 2:  # noqa: PLR2004 - one pack is together
             return
         oids = [oid for pack in small for oid in objects_of(pack, repository.oid_length // 2)]
-        args = ["pack-objects", "--quiet", "--delta-base-offset", str(folder / "pack")]
-        made = repository.run(args, input="".join(f"{oid}\n" for oid in oids).encode()).decode().strip()
+        made = _packed(repository, folder, oids)
         sync_folder(folder)  # the new pack has its name before the old ones lose theirs
         for pack in small:
             if pack.stem != f"pack-{made}":
                 for ending in (".idx", ".pack", ".rev"):
                     pack.with_suffix(ending).unlink(missing_ok=True)
+
+
+def _packed(repository: Repository, folder: Path, oids: Sequence[str]) -> str:
+    """Write one pack of these objects, without being in the way of who waits for an answer; give its name."""
+    args = ["pack-objects", "--quiet", "--threads=1", "--delta-base-offset", str(folder / "pack")]
+    with repository.runner.start(args, stdin=True) as process:
+        try:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+            output, errors = process.communicate("".join(f"{oid}\n" for oid in oids).encode())
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise failure(args, process.returncode, errors.decode("utf-8", "replace"))
+    return output.decode().strip()
 
 
 def small_packs(folder: Path) -> list[Path]:

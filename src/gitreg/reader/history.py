@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gitreg.changes import FileEntry, PathEdit, difference, pointer_action
@@ -18,7 +19,7 @@ from gitreg.records import dataclass
 from gitreg.wire import load_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from gitreg.git import Commit, PathChange, Repository, TagRef, TreeEntry
     from gitreg.names import EnvironmentName, ModelName, Version
@@ -113,7 +114,13 @@ def pointer_at(
     """Read a pointer at any commit."""
     path = deployment_path(environment, model)
     data = repository.objects.blob(commit, path)
-    return Deployment.from_data(load_plain(data, path)) if data is not None else None
+    return _pointer(data, path) if data is not None else None
+
+
+@lru_cache(maxsize=4096)
+def _pointer(data: bytes, path: str) -> Deployment:
+    """Read what a pointer's file says: the same few files, each time that its history is asked."""
+    return Deployment.from_data(load_plain(data, path))
 
 
 def deployments(
@@ -287,42 +294,90 @@ def edits_of(changes: Sequence[PathChange], repository: Repository) -> tuple[Pat
     return tuple(PathEdit(change.path, entry(change.before), entry(change.after)) for change in changes)
 
 
-def log(repository: Repository, tip: str, *, paths: Sequence[str] = (), limit: int | None = None) -> Iterator[LogEntry]:
-    """Tell what each commit of main changed, newest first; where paths are given, only what touched them."""
+def log(
+    repository: Repository,
+    tip: str,
+    *,
+    paths: Sequence[str] = (),
+    limit: int | None = None,
+    may_tell: Callable[[str], bool] | None = None,
+) -> Iterator[LogEntry]:
+    """Tell what each commit of main changed, newest first; where paths are given, only what touched them.
+
+    With `may_tell`, of a path, as `log_of` does.
+    """
     _whole(repository)
     if paths:
         chain = git_history.path_history(repository, tip, *paths, limit=limit)
     else:
         chain = git_history.first_parents(repository, tip, limit=limit)
-    yield from log_of(repository, chain, paths)
+    yield from log_of(repository, chain, paths, may_tell)
 
 
-def log_of(repository: Repository, commits: Iterable[str], paths: Sequence[str] = ()) -> Iterator[LogEntry]:
-    """Tell what each of these commits changed."""
+def log_of(
+    repository: Repository,
+    commits: Iterable[str],
+    paths: Sequence[str] = (),
+    may_tell: Callable[[str], bool] | None = None,
+) -> Iterator[LogEntry]:
+    """Tell what each of these commits changed.
+
+    With `may_tell` only of the paths that may be told of: no changes where there is none, and no subject where
+    others changed as well.
+    """
     for oid in commits:
-        yield _entry(repository, repository.objects.commit(oid), paths)
+        yield _entry(repository, repository.objects.commit(oid), paths, may_tell)
 
 
-def _entry(repository: Repository, commit: Commit, paths: Sequence[str]) -> LogEntry:
+NOT_TOLD = "(also changes what you may not read)"
+"""What stands for the subject, or the reason, of a commit that changed more than one may be told of."""
+
+
+def is_told(repository: Repository, oid: str, may_tell: Callable[[str], bool]) -> bool:
+    """Whether all that a commit changed may be told of."""
     try:
-        changes = _changes(repository, commit, paths)
+        return all(may_tell(each.path) for each in _changed(repository, repository.objects.commit(oid)))
+    except InvalidError:  # too much to look at
+        return False
+
+
+def _entry(
+    repository: Repository, commit: Commit, paths: Sequence[str], may_tell: Callable[[str], bool] | None
+) -> LogEntry:
+    changes: tuple[str, ...]
+    try:
+        changed = _changed(repository, commit)
+        told = changed if may_tell is None else [each for each in changed if may_tell(each.path)]
+        changes, is_whole = _told(repository, commit, _below(paths, told)), len(told) == len(changed)
     except InvalidError as error:
         # An import of a whole registry is one line, and no reason to show nothing of the rest.
-        changes = (f"too much to list: {error.message}",)
+        changes, is_whole = (f"too much to list: {error.message}",), True
+        if may_tell is not None:
+            changes, is_whole = (), False
     return LogEntry(
         commit=commit.oid,
         time=iso(commit.committer.time),
         author=commit.author.name,
-        subject=commit.subject,
+        subject=commit.subject if is_whole else NOT_TOLD,
         changes=changes,
     )
 
 
-def _changes(repository: Repository, commit: Commit, paths: Sequence[str]) -> tuple[str, ...]:
-    parent = commit.parents[0] if commit.parents else None
-    changed = changed_paths(repository.objects, parent, commit.oid, budget=LOG_PATHS, depth=LOG_DEPTH)
-    if paths:
-        changed = [each for each in changed if any(f"{each.path}/".startswith(f"{path}/") for path in paths)]
-    before = Snapshot(repository, parent or empty_tree(repository))
+def _changed(repository: Repository, commit: Commit) -> Sequence[PathChange]:
+    return changed_paths(repository.objects, _parent(commit), commit.oid, budget=LOG_PATHS, depth=LOG_DEPTH)
+
+
+def _below(paths: Sequence[str], changed: Sequence[PathChange]) -> Sequence[PathChange]:
+    if not paths:
+        return changed
+    return [each for each in changed if any(f"{each.path}/".startswith(f"{path}/") for path in paths)]
+
+
+def _told(repository: Repository, commit: Commit, changed: Sequence[PathChange]) -> tuple[str, ...]:
+    before = Snapshot(repository, _parent(commit) or empty_tree(repository))
     found = difference(edits_of(changed, repository), before, Snapshot(repository, commit.oid))
     return tuple(map(str, found.changes)) + tuple(f"invalid: {problem}" for problem in found.problems)
+
+
+def _parent(commit: Commit) -> str | None:
+    return commit.parents[0] if commit.parents else None

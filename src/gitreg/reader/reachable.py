@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.errors import InvalidError
@@ -12,10 +14,9 @@ from gitreg.wire import load_plain
 from gitreg.wire.limits import MAX_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from gitreg.git import Repository
-    from gitreg.git.history import Written
 
 _ANY = re.compile(rb"sha256:([0-9a-f]{64})")
 # The artifacts as gitreg writes them; whatever looks otherwise is read by the parser, which takes fifty times as long.
@@ -24,6 +25,8 @@ _BLOCK = re.compile(
     rb"    size: (?:0|[1-9][0-9]{0,18})\n(?:     *[^ #\n][^\n]*\n)*)+)(?=[a-z])"
 )
 _ENTRY = re.compile(rb"  - path: ([^\n]+)\n    digest: sha256:([0-9a-f]{64})\n    size: ([0-9]+)\n")
+_PRESENT = "main"
+_TOGETHER = 2_000  # files that are read at once
 _TOMBSTONE = b"kind: Tombstone"
 # Plain words that YAML does not read as strings; a file may be called so.
 _NOT_STRINGS = re.compile(rb"(?i)\.?(?:true|false|null|inf|nan|0[xo][0-9a-f]+|[0-9.]+(?:e[0-9]+)?)")
@@ -53,6 +56,14 @@ class Need(NamedTuple):
     def __str__(self) -> str:
         """Write `project/name@version (file)`."""
         return f"{self.model}@{self.version} ({self.path})"
+
+
+class File(NamedTuple):
+    """A version's file, its blob, and where it lies: see `Need`."""
+
+    path: str
+    oid: str
+    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +135,8 @@ def _is_artifact(path: object, digest: object, size: object) -> bool:
 
 def present(repository: Repository, commit: str) -> Reachable:
     """Find what the versions of one commit need, by its tree alone."""
-    files = _files_at(repository, commit)
     collected = _Collected(repository)
-    collected.read(files.values())
-    for path, oid in files.items():
-        collected.add(path, oid, "main")
-    return collected.result(len(files))
+    return collected.result(collected.take(_files_at(repository, commit)))
 
 
 def reachable(
@@ -149,90 +156,102 @@ def reachable(
             hint="run it on the server, or in a full clone: git fetch --unshallow",
         )
     tip = refs[main]
-    current = _files_at(repository, tip)
-    history = list(files_written(repository, [tip], MODELS))
     others = {oid: ref for ref, oid in refs.items() if oid != tip}
-    beside = list(files_written(repository, list(others), MODELS, since=[tip])) if others else []
     collected = _Collected(repository)
-    collected.read([*current.values(), *(each.oid for each in history), *(each.oid for each in beside)])
-    deleted = _deletions(current, collected, history)
-    for path, oid in current.items():
-        collected.add(path, oid, "main")
-    for each in history:
-        version = _version_of(each.path)
-        freed = version is not None and release is not None and release.frees(version[0], deleted.get(each.path))
-        if current.get(each.path) != each.oid:
-            collected.add(each.path, each.oid, "history", freed=freed)
-    for each in beside:
-        collected.add(each.path, each.oid, others.get(each.commit, "a tag or a proposal"))
-    return collected.result(len(current))
+    versions = collected.take(_files_at(repository, tip))
+    deleted = _deletions(repository, tip, collected.tombstones) if release else {}
+
+    def is_freed(path: str) -> bool:
+        version = _version_of(path)
+        return version is not None and release is not None and release.frees(version[0], deleted.get(path))
+
+    # What a file of today says is known, wherever it once lay.
+    earlier = (each for each in files_written(repository, [tip], MODELS) if each.oid not in collected)
+    collected.take((File(each.path, each.oid, "history") for each in earlier), is_freed)
+    beside = files_written(repository, list(others), MODELS, since=[tip]) if others else ()
+    collected.take(File(each.path, each.oid, others.get(each.commit, "a tag or a proposal")) for each in beside)
+    return collected.result(versions)
 
 
 def added(repository: Repository, refs: Mapping[str, str], known: Collection[str]) -> frozenset[str]:
     """Name the blobs that commits below some refs need, and not below `known` object ids, in hex."""
     from gitreg.git.history import files_written
 
-    written = list(files_written(repository, list(refs.values()), MODELS, since=list(known)))
+    written = files_written(repository, list(refs.values()), MODELS, since=list(known))
     collected = _Collected(repository)
-    collected.read(each.oid for each in written)
-    for each in written:
-        collected.add(each.path, each.oid, "added")
+    collected.take(File(each.path, each.oid, "added") for each in written)
     return frozenset(collected.result(0).needs)
 
 
-def _deletions(current: Mapping[str, str], collected: _Collected, history: Sequence[Written]) -> dict[str, int]:
-    """Tell when each version that is a tombstone now was deleted."""
-    times: dict[str, int] = {}
-    latest = 0
-    for each in reversed(history):
-        latest = max(latest, each.time)
-        if collected.is_tombstone(each.oid) and current.get(each.path) == each.oid:
-            times[each.path] = latest
-    return times
+def _deletions(repository: Repository, tip: str, tombstones: Mapping[str, str]) -> dict[str, int]:
+    """Tell when each version that is a tombstone now was deleted: at its commit, or later by one before that."""
+    from gitreg.git.history import files_written
+
+    places: dict[str, int] = {}
+    latest: list[int] = []  # of the commits from one deletion back to the one before it
+    for each in files_written(repository, [tip], MODELS, ordered=True) if tombstones else ():
+        if tombstones.get(each.path) == each.oid and each.path not in places:
+            places[each.path] = len(latest)
+            latest.append(each.time)
+        elif latest:
+            latest[-1] = max(latest[-1], each.time)
+    times = list(accumulate(reversed(latest), max))[::-1]
+    return {path: times[place] for path, place in places.items()}
 
 
 class _Collected:
-    """What the files say, each blob of git's read once."""
+    """What files say that name blobs; they are read as they come, and of each only what it needs stays."""
 
     def __init__(self, repository: Repository) -> None:
         self._objects = repository.objects
-        self._listed: dict[str, list[Listed]] = {}
-        self._tombstones: set[str] = set()
-        self._needs: dict[str, dict[Need, None]] = {}
-        self._freed: dict[str, dict[Need, None]] = {}
+        self._present: set[bytes] = set()
+        self._needs: dict[str, list[Need]] = {}
+        self._freed: dict[str, list[Need]] = {}
+        self.tombstones: dict[str, str] = {}
 
-    def read(self, oids: Iterable[str]) -> None:
-        """Read the files that were not read yet."""
-        wanted = [oid for oid in dict.fromkeys(oids) if oid not in self._listed]
-        for oid, data in self._objects.read_many(self._small(wanted)):
-            self._listed[oid] = artifacts_in(data)
-            if _TOMBSTONE in data and not self._listed[oid]:
-                self._tombstones.add(oid)
+    def __contains__(self, oid: str) -> bool:
+        """Whether a file of the present has these bytes."""
+        return bytes.fromhex(oid) in self._present
 
-    def _small(self, oids: Sequence[str]) -> list[str]:
+    def take(self, files: Iterable[File], is_freed: Callable[[str], bool] | None = None) -> int:
+        """Read files and note what they need, or that it is free; give how many there were."""
+        files, count = iter(files), 0
+        while part := list(islice(files, _TOGETHER)):
+            count += len(part)
+            contents = dict(self._objects.read_many(self._small(dict.fromkeys(file.oid for file in part))))
+            for file in part:
+                if file.where == _PRESENT:
+                    self._present.add(bytes.fromhex(file.oid))
+                if file.oid in contents:
+                    into = self._freed if is_freed is not None and is_freed(file.path) else self._needs
+                    self._add(into, file, contents[file.oid])
+        return count
+
+    def _small(self, wanted: Iterable[str]) -> list[str]:
         """Leave out what is too large for a manifest; the gate lets no such file onto main."""
+        oids = list(wanted)
         infos = zip(oids, self._objects.infos(oids), strict=True)
         return [oid for oid, info in infos if info is None or info.size <= MAX_BYTES]
 
-    def is_tombstone(self, oid: str) -> bool:
-        """Whether a file stands for a deleted version."""
-        return oid in self._tombstones
-
-    def add(self, path: str, oid: str, where: str, *, freed: bool = False) -> None:
-        """Note what a file at a path needs."""
-        listed = self._listed.get(oid)
-        version = _version_of(path) if listed else None
-        if not listed or version is None:
-            return
-        for each in listed:
-            into = self._freed if freed else self._needs
-            into.setdefault(each.digest, {})[Need(*version, each.path, each.size, where)] = None
+    def _add(self, into: dict[str, list[Need]], file: File, data: bytes) -> None:
+        listed = artifacts_in(data)
+        version = _version_of(file.path)
+        if version is not None:
+            model, number = map(sys.intern, version)
+            for each in listed:
+                need = Need(model, number, sys.intern(each.path), each.size, file.where)
+                into.setdefault(each.digest, []).append(need)
+        if file.where == _PRESENT and not listed and _TOMBSTONE in data:
+            self.tombstones[file.path] = file.oid
 
     def result(self, versions: int) -> Reachable:
         """Give what was noted."""
-        needs = {digest: tuple(found) for digest, found in self._needs.items()}
-        released = {digest: tuple(found) for digest, found in self._freed.items() if digest not in needs}
-        return Reachable(needs, released, versions)
+        released = {digest: found for digest, found in self._freed.items() if digest not in self._needs}
+        return Reachable(_once(self._needs), _once(released), versions)
+
+
+def _once(noted: dict[str, list[Need]]) -> dict[str, tuple[Need, ...]]:
+    return {digest: tuple(dict.fromkeys(found)) for digest, found in noted.items()}
 
 
 def _version_of(path: str) -> tuple[str, str] | None:
@@ -243,15 +262,11 @@ def _version_of(path: str) -> tuple[str, str] | None:
     return folder, name.removesuffix(".yaml")
 
 
-def _files_at(repository: Repository, commit: str) -> dict[str, str]:
+def _files_at(repository: Repository, commit: str) -> Iterator[File]:
     """Name the versions' files of a commit, and their blobs."""
     args = ["ls-tree", "-r", "--full-tree", "--format=%(objectmode) %(objectname) %(path)", commit, "--", MODELS]
-    return dict(_versions_among(repository.lines(args)))
-
-
-def _versions_among(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
-    for line in lines:
+    for line in repository.lines(args):
         mode, oid, path = line.split(b" ", 2)
         name = path.decode("utf-8", "surrogateescape")
         if mode.startswith(b"100") and _version_of(name) is not None:
-            yield name, oid.decode("ascii")
+            yield File(name, oid.decode("ascii"), _PRESENT)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from gitreg.deployment import Approval, Deployment, Status
 from gitreg.digest import Digest
 from gitreg.errors import IntegrityError, InvalidError, NotFoundError
+from gitreg.index.precedence import precedence
 from gitreg.layout import (
     ACCESS,
     APPROVALS,
@@ -59,6 +60,10 @@ class RegistryFiles(ABC):
 
     commit: str
 
+    def read(self, path: str) -> bytes | None:  # noqa: ARG002 - what there is to read, others say
+        """Give a file's bytes, or None; InvalidError where only what they say is known, as of a published index."""
+        raise InvalidError("this needs the files themselves", hint="name the registry itself: --registry ssh://…")
+
     @abstractmethod
     def plain(self, path: str) -> PlainFile | None:
         """Give what a file says, or None where there is no such file."""
@@ -106,7 +111,8 @@ class RegistryFiles(ABC):
         if not names:
             raise self._no_model(name)
         found = [each.removesuffix(".yaml") for each in names if each.endswith(".yaml") and each != "model.yaml"]
-        return sorted(map(Version, found))
+        # Comparing them pair by pair takes several times as long.
+        return sorted(map(Version, found), key=lambda version: precedence(version.text))
 
     def find(self, name: ModelName, version: Version) -> VersionFile | Tombstone | None:
         """Read one version, or None where there is none."""
@@ -275,6 +281,16 @@ class Snapshot(RegistryFiles):
         for folder in {parts[0] for parts in wanted}:
             oids += [each.oid for each in objects.entries(self.commit, folder) if (folder, each.name) in wanted]
         objects.bring(oids)
+
+    def read_ahead(self, models: Iterable[ModelName] = ()) -> None:
+        """Read the folders of models in two questions to git, in the place of one for each file that is asked for.
+
+        What lies in folders that are as they were at an earlier commit is known then.
+        """
+        above = ((MODELS, f"{MODELS}/{model.project}", f"{MODELS}/{model}") for model in models)
+        places = dict.fromkeys([MODELS, DEPLOYMENTS, *(part for parts in above for part in parts)])
+        wanted = [f"{self.commit}^{{tree}}", *(f"{self.commit}:{place}" for place in places)]
+        self.repository.objects.prefetch(wanted)
 
     def card(self, name: ModelName) -> str | None:
         """Read the model card, in Markdown."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from gitreg.writer.plan import Mode, Plan, Planner, Written
+from gitreg.writer.plan import Mode, Plan, Planned, Planner, Written
 from gitreg.writer.target import Target, open_target
 
-__all__ = ["Mode", "Plan", "Planner", "Target", "Written", "open_target"]
+__all__ = ["Mode", "Plan", "Planned", "Planner", "Target", "Written", "open_target"]

@@ -33,6 +33,7 @@ class Afterwards:
         self._wake = threading.Condition()
         self._marks_due = self._landed = True  # an earlier process may have been killed
         self._is_closing = self._is_renewed = False
+        self._packs = MOST_PACKS  # not known yet: they are counted at the start
         self._thread = threading.Thread(target=self._run, name="gitreg-afterwards", daemon=True)
 
     def start(self) -> None:
@@ -43,6 +44,7 @@ class Afterwards:
         """Tell that a group is on main, and whether it changed deployments."""
         with self._wake:
             self._landed = True
+            self._packs += 1
             self._marks_due |= pointers
             self._wake.notify()
 
@@ -88,10 +90,13 @@ class Afterwards:
             _log.exception(what)
 
     def _roll_up(self, repository: Repository) -> None:
-        packs = sum(map(is_free, (repository.common_dir / "objects" / "pack").glob("*.pack")))
-        if packs < MOST_PACKS:
+        """Bring the packs together where there are too many: those of pushes are seen when they are counted next."""
+        if self._packs < MOST_PACKS:
             return
-        repository.close()
-        roll_up(repository)
+        packs = sum(map(is_free, (repository.common_dir / "objects" / "pack").glob("*.pack")))
+        if is_time := packs >= MOST_PACKS:
+            repository.close()
+            roll_up(repository)
         with self._wake:
-            self._is_renewed = True
+            self._packs = 0 if is_time else packs
+            self._is_renewed |= is_time

@@ -111,9 +111,9 @@ class GroupWriter:
         waiting = _Waiting(change)
         with self._wake:
             if self._is_closing:
-                raise _stopping()
+                raise stopping()
             if len(self._queue) >= MOST_WAITING:
-                raise UnavailableError(f"{MOST_WAITING} writes are waiting already", hint="try again in a moment")
+                raise full()
             self._queue.append(waiting)
             self._wake.notify()
         return waiting.answer
@@ -152,7 +152,7 @@ class GroupWriter:
             if not self._is_closing:
                 return [each for each in batch if each.answer.running() or each.answer.set_running_or_notify_cancel()]
         for each in batch:
-            _fail(each, _stopping())
+            _fail(each, stopping())
         return None
 
     def _serve(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
@@ -376,5 +376,11 @@ def _fail(waiting: _Waiting, error: Exception) -> None:
         waiting.answer.set_exception(error)
 
 
-def _stopping() -> UnavailableError:
+def full() -> UnavailableError:
+    """Say that too many wait already."""
+    return UnavailableError(f"{MOST_WAITING} writes are waiting already", hint="try again in a moment")
+
+
+def stopping() -> UnavailableError:
+    """Say that nothing is taken any more."""
     return UnavailableError("the server is stopping; nothing was changed", hint="try again in a moment")

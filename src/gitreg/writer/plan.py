@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from gitreg.reader import Snapshot
 from gitreg.records import dataclass, field, replace
@@ -52,6 +52,22 @@ class Plan:
 
 
 Planner = Callable[[Snapshot], Plan]
+P = ParamSpec("P")
+
+
+class Planned:
+    """A planner that can go to another process: a function that has a name, and what it is given beside the state."""
+
+    __slots__ = ("_given", "_named", "_plan")
+
+    def __init__(self, plan: Callable[Concatenate[Snapshot, P], Plan], *given: P.args, **named: P.kwargs) -> None:
+        self._plan = plan
+        self._given = given
+        self._named = named
+
+    def __call__(self, at: Snapshot) -> Plan:
+        """Plan on a state."""
+        return self._plan(at, *self._given, **self._named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gitreg.access import known_users
 from gitreg.changes import volume
@@ -22,6 +22,7 @@ from gitreg.writer.publish import diff_text, path_edits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     from gitreg.access import Action
     from gitreg.changes import PathEdit
@@ -55,6 +56,16 @@ class Change:
     known: Mapping[str, int] = field(default_factory=dict)
     scopes: frozenset[Action] | None = None
     models: tuple[ModelName, ...] = ()
+
+
+class Writer(Protocol):
+    """Who takes changes: a thread (`GroupWriter`), or a process (`ProcessWriter`)."""
+
+    def submit(self, change: Change) -> Future[Written]:
+        """Hand a change in; see `GroupWriter.submit`."""
+
+    def close(self) -> None:
+        """Finish what was begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +155,7 @@ class Stage:
 
     def read_ahead(self, models: Iterable[ModelName]) -> None:
         """Read the folders of models in two questions to git, in the place of some for each change."""
-        above = (("", f":{MODELS}", f":{MODELS}/{model.project}", f":{MODELS}/{model}") for model in models)
-        places = dict.fromkeys(part for parts in above for part in parts)
-        self._repository.objects.prefetch(f"{self.tip}{part or '^{tree}'}" for part in places)
+        self._base.read_ahead(models)
 
     def take(self, change: Change) -> Written | None:
         """Take a change into the group (None), or answer it at once, as there is nothing to commit.
