@@ -32,7 +32,7 @@ KEYS: Mapping[str, str] = {
     "gitreg.endpoint": "where this machine finds what speaks S3, as https://host:port, in place of Amazon's own",
     "gitreg.recommendmodel": "the folder of an embedding model for `gitreg recommend`, in place of the packaged one",
     "gitreg.identity": "on a server: what names the pusher (GL_USER, REMOTE_USER, …, or account)",
-    "gitreg.tokenfile": "the file, of mode 0600, that holds your token for a gitreg server",
+    "gitreg.tokenfile": "the file, of mode 0600, that holds your token for the gitreg server of gitreg.registry",
     "gitreg.indextrust": "whose signature a published index must bear: a file of allowed signers",
     "gitreg.indexpublish": "on a server: where each push publishes the static index, a folder, a URI, or `store`",
     "gitreg.indexsign": "on a server: the SSH key that signs the published index",
@@ -41,6 +41,9 @@ KEYS: Mapping[str, str] = {
 
 # How the places of registries that have a name are kept: gitreg.registry.<name>.url.
 _NAMED, _URL = "gitreg.registry.", ".url"
+
+SERVER_FILES = r"^gitreg\.(.*\.)?tokenfile$"
+"""Which keys of git's configuration name the files of tokens: gitreg.<url>.tokenfile, each for one server."""
 
 _SCP = re.compile(r"(?:[A-Za-z0-9._-]+@)?[A-Za-z0-9.-]+:(?!//)[^\\]+")
 _CLOUDS = ("s3://", "gs://", "az://")
@@ -250,6 +253,17 @@ def user_config(key: str) -> str | None:
     from gitreg.git import global_config
 
     return global_config(key)
+
+
+def user_section(pattern: str) -> dict[str, str]:
+    """Read the values of the user's git configuration whose keys match; none where this machine has no git."""
+    from shutil import which
+
+    if which("git") is None:
+        return {}
+    from gitreg.git import global_section
+
+    return global_section(pattern)
 
 
 def index_trust(environ: Mapping[str, str] | None = None) -> str | None:

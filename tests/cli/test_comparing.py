@@ -22,6 +22,20 @@ def test_versions_stand_side_by_side(gitreg: Callable[..., Result], registry: Pa
     assert "finetuned-from" in shown.out
 
 
+def test_the_comparison_as_a_page_says_what_the_table_says(gitreg: Callable[..., Result], registry: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    assert gitreg("update", "risk/fraud@1.1.0", "--label", f"note={evil}").code == 0
+
+    page = gitreg("compare", "risk/fraud@prod", "@1.1.0", "--format", "html").out
+    table = gitreg("compare", "risk/fraud@prod", "@1.1.0").out
+
+    assert page.startswith("<!doctype html>")
+    assert '<td>auc</td><td class="number">0.9</td><td class="number">0.95 (+0.05) *</td>' in page
+    assert evil in table
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+
+
 def test_the_comparison_as_json(gitreg: Callable[..., Result], registry: Path) -> None:
     shown = gitreg("compare", "risk/fraud@1.0.0", "risk/fraud@1.1.0", "--minimize", "auc", "--json")
 
@@ -66,7 +80,9 @@ def test_lineage_as_a_graph(gitreg: Callable[..., Result], registry: Path) -> No
     dot = gitreg("lineage", "risk/fraud@1.1.0", "--format", "dot")
     mermaid = gitreg("lineage", "risk/fraud@1.1.0", "--format", "mermaid")
     svg = gitreg("lineage", "risk/fraud@1.1.0", "--format", "svg")
+    page = gitreg("lineage", "risk/fraud@1.1.0", "--format", "html")
 
     assert '"risk/fraud@1.0.0" -> "risk/fraud@1.1.0" [label="finetuned-from"];' in dot.out
     assert mermaid.lines[0] == "flowchart LR"
     assert svg.out.startswith("<?xml")
+    assert page.out.startswith("<!doctype html>")

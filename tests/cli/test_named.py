@@ -197,3 +197,13 @@ def test_a_registry_that_went_away_says_where_it_was(own_corp: Path, gitreg: Git
     found = gitreg("versions", "corp:risk/fraud")
     assert found.code == NotFoundError.exit_code
     assert str(own_corp) in found.err
+
+
+def test_the_token_file_of_a_server_is_a_setting_of_the_user(gitreg: Gitreg, tmp_path: Path) -> None:
+    key = "https://models.example.com.tokenfile"
+    assert gitreg("config", key, tmp_path / "token").out == f"{tmp_path / 'token'}\n"
+    keys = {each["key"]: each.get("value") for each in json.loads(gitreg("config", "--json").out)}
+    assert keys[f"gitreg.{key}"] == str(tmp_path / "token")
+    assert gitreg("config", key, "--unset").code == 0
+    assert gitreg("config", key).code == NotFoundError.exit_code
+    assert gitreg("config", "https://models.example.com", "x").code == InvalidError.exit_code

@@ -49,6 +49,15 @@ def test_every_answer_is_text_for_people_and_one_json_document(registry: Path, g
     json.loads(as_json.out)
 
 
+def test_the_direction_of_an_order_needs_no_quotes(registry: Path, gitreg: Gitreg) -> None:
+    def order(*direction: str) -> list[str]:
+        found = json.loads(gitreg("search", "metrics.auc>0", "--order-by", *direction, "--json").out)["versions"]
+        return [f"{each['model']}@{each['version']}" for each in found]
+
+    assert order("metrics.auc", "desc") == order("metrics.auc desc")
+    assert order("metrics.auc", "desc")[0] != order("metrics.auc", "asc")[0]
+
+
 @pytest.mark.parametrize(
     ("args", "code"),
     [

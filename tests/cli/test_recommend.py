@@ -45,6 +45,7 @@ def test_nothing_that_suits_is_told(gitreg: Callable[..., Result]) -> None:
     done = gitreg("recommend", "submarines")
     assert done.code == 0
     assert "models suits; try other words" in done.lines[0]
+    assert gitreg("recommend", "fraud", "--where", "license = Nope").lines[0] == "no model meets the conditions"
 
 
 def test_a_condition_narrows_it_and_a_mistake_is_pointed_at(gitreg: Callable[..., Result]) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitreg.cli.screen import Branch, Screen
-from gitreg.cli.text import clean, human_size, json_text, number, one_line, pairs, signed
+from gitreg.cli.text import clean, json_text, number, one_line, pairs
+from gitreg.quantities import human_size, signed
 from tests.cli.conftest import EVIL
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,3 +87,14 @@ def test_doctor_notes_what_is_no_fault(gitreg: Gitreg, tmp_path: Path) -> None:
     assert done.code == 6
     assert [each["opens"] for each in json.loads(done.out) if not each["fine"]] == [True]
     assert gitreg("--registry", path, "doctor", "--fix").code == 0
+
+
+def test_a_port_that_is_taken_is_said_with_the_way_out(gitreg: Gitreg, tmp_path: Path) -> None:
+    gitreg("server", "init", tmp_path / "models.git", "--admin", "root", "--identity", "GITREG_USER")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = gitreg("serve", tmp_path / "models.git", "--port", port)
+
+    assert done.code == 7
+    assert f"cannot listen on 127.0.0.1 port {port}" in done.err
+    assert "--port" in done.err

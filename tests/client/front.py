@@ -14,7 +14,7 @@ from tests.server.serving import HOST, PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-CUT, CUT_AFTER, BUSY, BUSY_AFTER = "cut", "cut after", "busy", "busy after"
+CUT, CUT_AFTER, CUT_WITHIN, BUSY, BUSY_AFTER = "cut", "cut after", "cut within", "busy", "busy after"
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -56,6 +56,10 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == CUT or (front.to is None and front.says is None):
             self.close_connection = True
             return
+        if fault == CUT_WITHIN:
+            self.forward_half(body)
+            self.close_connection = True
+            return
         if fault == BUSY:
             self.give(503, {"retry-after": "0", "content-type": "application/problem+json"}, b"{}")
             return
@@ -74,6 +78,14 @@ class _Handler(BaseHTTPRequestHandler):
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()
             return response.status, {key.lower(): value for key, value in response.getheaders()}, response.read()
+
+    def forward_half(self, body: bytes) -> None:
+        """Send half of what was to be sent, and hang up."""
+        with contextlib.closing(http.client.HTTPConnection(HOST, self.front.to, timeout=PATIENCE)) as connection:
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for key, value in self.headers.items():
+                connection.putheader(key, value)
+            connection.endheaders(body[: len(body) // 2])
 
     def give(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response_only(status)

@@ -1,20 +1,29 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 import gitreg
 from gitreg import ConflictError, DeniedError, InvalidError, Mode, NotFoundError
+from gitreg.gate_hooks.audit.export import Wanted
 from gitreg.registry import open_registry
+from gitreg.registry.importing import prepare
+from gitreg.registry.locking import pull_locked, read_lock
 from tests.client.front import Front, standing
+from tests.server.githttp.site import make_registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from gitreg import Registry
+    from gitreg.objects import Store
+    from gitreg.registry.locking import LockedModel
     from tests.server.rest.client import Rest
 
 
@@ -72,6 +81,18 @@ def test_errors_are_those_of_the_repository(served: Rest, registry: Registry) ->
         registry.models("nobody")
 
 
+def test_long_lists_come_in_pages(served: Rest, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = served.model("1.0.0", "1.1.0", "1.2.0")
+    monkeypatch.setattr("gitreg.registry.connected._PAGE", 2)
+    with open_registry(served.path) as here:
+        assert registry.log(name, limit=None) == here.log(name, limit=None)
+        assert registry.log(limit=5) == here.log(limit=5)
+        assert registry.versions(name) == here.versions(name)
+        wanted = Wanted(model=name)
+        assert list(registry.audit(wanted)) == list(here.audit(wanted))
+        assert registry.search(f"model = '{name}'") == here.search(f"model = '{name}'")
+
+
 def test_what_is_unchanged_is_not_sent_again(served: Rest, registry: Registry, front: Front) -> None:
     name = served.model("1.0.0")
     registry.show(f"{name}@1.0.0")
@@ -83,7 +104,7 @@ def test_what_is_unchanged_is_not_sent_again(served: Rest, registry: Registry, f
 
 def test_what_needs_git_says_what_to_use_instead(served: Rest, registry: Registry, front: Front) -> None:
     name = served.model("1.0.0")
-    for asked in (registry.snapshot, registry.gc, lambda: registry.lineage(f"{name}@1.0.0", down=True)):
+    for asked in (registry.snapshot, registry.gc, registry.fsck):
         with pytest.raises(InvalidError, match=f"{front.url}/registry.git"):
             asked()
     with pytest.raises(InvalidError, match="no proposals"):
@@ -204,6 +225,15 @@ def test_weights_go_there_and_come_back_the_same(registry: Registry, tmp_path: P
         registry.register_model("risk/weights", file, "1.0.0", license="MIT", description="d")
 
 
+def test_what_the_gate_would_refuse_is_refused_before_weights_are_sent(
+    registry: Registry, front: Front, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidError, match="the registry would refuse this") as caught:
+        registry.register_model("risk/refused", _weights(tmp_path), "1.0.0", created="2999-01-01T00:00:00Z")
+    assert [violation.code for violation in caught.value.violations] == ["time-in-future"]
+    assert not front.ways("PUT")
+
+
 def test_files_that_are_there_are_not_sent(registry: Registry, front: Front, tmp_path: Path) -> None:
     file = _weights(tmp_path, b"the same" * 99)
     for version in ("1.0.0", "1.1.0"):
@@ -249,3 +279,125 @@ def test_it_needs_no_git(served: Rest, tmp_path: Path) -> None:
     run("deploy", "risk/gitless@1.0.0", "staging")
     run("pull", "risk/gitless@staging", "-o", "out")
     assert (tmp_path / "out" / "model.bin").read_bytes() == b"no git"
+
+
+# Between registries
+
+
+@pytest.fixture(scope="module")
+def _far(_sealed_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template") / "far"
+    make_registry(folder / "models.git")
+    return folder
+
+
+@pytest.fixture
+def far(_far: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """Open another registry, which git writes to."""
+    monkeypatch.setenv("GITREG_USER", "root")
+    shutil.copytree(_far, tmp_path / "far", symlinks=True)
+    with open_registry(tmp_path / "far" / "models.git") as found:
+        yield found
+
+
+def _read(path: Path, version: str) -> bytes | None:
+    with open_registry(path) as found:
+        return found.snapshot().read(f"models/{version}.yaml")
+
+
+def test_a_version_is_taken_over_from_a_server_and_back_with_its_bytes_and_weights(
+    served: Rest, registry: Registry, far: Registry, tmp_path: Path
+) -> None:
+    data, weights = b"taken over" * 100, tmp_path / "model.bin"
+    weights.write_bytes(data)
+    for version, parents in (("1.0.0", ()), ("1.1.0", ("risk/taken@1.0.0:finetuned-from",))):
+        registry.register_model("risk/taken", weights, version, license="MIT", description="d", parents=parents)
+    with pytest.raises(NotFoundError, match="--parents"):
+        far.import_version(registry, "risk/taken@1.1.0")
+    written = far.import_version(registry, "risk/taken@1.1.0", parents=True)
+    assert written.subject == "Import risk/taken 1.1.0 from acme"
+    assert _read(served.path, "risk/taken/1.1.0") == _read(far.location.path, "risk/taken/1.1.0")
+    assert far.pull("risk/taken@1.1.0", tmp_path / "out").bytes == len(data)
+
+    weights.write_bytes(data * 2)
+    far.register_model("risk/back", weights, "1.0.0", license="MIT", description="d", code=False)
+    shown = registry.import_version(far, "risk/back@1.0.0", Mode(dry_run=True))
+    assert (shown.violations, shown.dry_run) == ((), True)
+    assert registry.import_version(far, "risk/back@1.0.0").commit
+    assert registry.import_version(far, "risk/back@1.0.0").commit is None
+    assert _read(served.path, "risk/back/1.0.0") == _read(far.location.path, "risk/back/1.0.0")
+    assert registry.pull("risk/back@1.0.0", tmp_path / "again").bytes == 2 * len(data)
+
+
+def test_a_number_that_is_taken_by_another_is_refused_before_weights_are_sent(
+    registry: Registry, far: Registry, front: Front, tmp_path: Path
+) -> None:
+    registry.register_model("risk/double", _weights(tmp_path), "1.0.0", license="MIT", description="one")
+    far.register_model("risk/double", _weights(tmp_path, b"other"), "1.0.0", license="MIT", description="two")
+    front.seen.clear()
+    with pytest.raises(ConflictError, match="exists here, and is another"):
+        registry.import_version(far, "risk/double@1.0.0")
+    assert not front.ways("PUT")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"versions": ["kind: ModelVersion"]}, "versions[0]"),
+        ({"versions": []}, "versions"),
+        ({"origin": {"url": "https://x\nActor: root", "commit": "a" * 40, "name": "n"}}, "origin.url"),
+        ({"models": {}}, "nothing describes it"),
+        ({"models": {"risk/strange": {"model": "[]"}}}, "models[risk/strange]"),
+    ],
+)
+def test_an_import_that_is_not_right_is_a_problem_of_the_sender(
+    served: Rest, far: Registry, change: dict[str, object], said: str
+) -> None:
+    external = {"provider": "example", "id": "m"}
+    far.register_model("risk/strange", (), "1.0.0", license="MIT", description="d", external=external, code=False)
+    body = prepare(far, "risk/strange@1.0.0", parents=False).to_body()
+    answer = served.ask("POST", "/models/import", json={**body, **change})
+    assert answer.status_code == 422
+    assert said in answer.text
+
+
+def test_who_may_not_register_imports_nothing(
+    registry: Registry, served: Rest, far: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    external = {"provider": "example", "id": "m"}
+    far.register_model("risk/denied", (), "1.0.0", license="MIT", description="d", external=external, code=False)
+    monkeypatch.setenv("GITREG_TOKEN", served.token("bob"))
+    with pytest.raises(DeniedError, match="bob may register nothing"):
+        registry.import_version(far, "risk/denied@1.0.0")
+
+
+# What a project uses
+
+
+def _without_name(store: Callable[[LockedModel], Store], _: str, locked: LockedModel) -> Store:
+    return store(locked)
+
+
+def test_what_was_locked_through_a_server_is_pulled_from_a_clone_as_well(
+    served: Rest, registry: Registry, tmp_path: Path
+) -> None:
+    registry.register_model("risk/locked", _weights(tmp_path), "1.0.0", license="MIT", description="d")
+    lock = tmp_path / "models.lock"
+    registry.lock(["risk/locked@latest"], lock)
+    registry.register_model("risk/locked", _weights(tmp_path, b"newer"), "1.1.0", license="MIT", description="d")
+    with open_registry(served.path) as here:
+        for place in (registry.locked_store, here.locked_store):
+            (pulled,) = pull_locked(lock, partial(_without_name, place), to=tmp_path / "out")
+            assert str(pulled.version) == "1.0.0"
+    with pytest.raises(ConflictError, match="out of date"):
+        registry.lock((), lock, check=True)
+
+
+def test_a_lock_file_with_a_commit_that_main_never_had_is_refused(registry: Registry, tmp_path: Path) -> None:
+    registry.register_model("risk/unlocked", _weights(tmp_path), "1.0.0", license="MIT", description="d")
+    lock = tmp_path / "models.lock"
+    (locked,) = registry.lock(["risk/unlocked@1.0.0"], lock).models
+    lock.write_text(lock.read_text().replace(locked.commit, "0" * 39 + "1"))
+    (locked,) = read_lock(lock).models.values()
+    with pytest.raises(ConflictError, match="does not have the commit"):
+        registry.locked_store(locked)

@@ -8,7 +8,8 @@ import pytest
 import gitreg
 from gitreg import GitregError, IntegrityError, InvalidError, UnavailableError
 from gitreg.client import Http
-from gitreg.client.wires import Asked
+from gitreg.client.tokens import Token
+from gitreg.connections import Asked
 from gitreg.names import ModelName
 from tests.client.front import Front, standing
 
@@ -129,7 +130,7 @@ def test_weights_that_are_others_are_never_there(
 
 
 def test_the_token_goes_over_no_plain_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    http = Http("http://registry.example:1", lambda: "secret")
+    http = Http("http://registry.example:1", lambda: Token("secret"))
     with pytest.raises(InvalidError, match="plain http") as caught:
         http.ask(Asked(method="GET", target="/"))
     assert "secret" not in str(caught.value)

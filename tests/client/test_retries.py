@@ -69,7 +69,7 @@ def test_a_connection_that_was_long_unused_is_not_used(
     registry: Registry, front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.models()
-    monkeypatch.setattr("gitreg.client.wires._FRESH", -1.0)
+    monkeypatch.setattr("gitreg.connections._FRESH", -1.0)
     front.faults += [CUT_AFTER]
     assert registry.models()
 

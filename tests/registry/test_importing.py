@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitreg.cli.boundary import run
-from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError
+from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError, UnavailableError
 from gitreg.registry import Mode, open_registry
 from gitreg.registry.setup import InitRequest, init
 from tests.registries import ACCESS, DRY, MAIN, PUSH, SETTINGS, Forge, files_of, git, request, weights_of
@@ -70,6 +70,15 @@ def test_a_version_arrives_with_the_same_bytes(
     pulled = target.pull("risk/fraud@1.0.0", tmp_path / "out")
     assert [file.name for file in pulled.files] == ["model.safetensors"]
     assert not target.fsck()[0].damage
+
+
+def test_nothing_is_imported_into_a_store_that_is_gone(far: Path, origin: Registry, target: Registry) -> None:
+    shutil.rmtree(far.parent / "store")  # of an empty registry: it is made with the first version
+    target.import_version(origin, "risk/fraud@1.0.0")
+    shutil.rmtree(far.parent / "store")
+    with pytest.raises(UnavailableError, match="far has versions with weights in it"):
+        target.import_version(origin, "risk/fraud@1.1.0", parents=True)
+    assert not (far.parent / "store").exists()
 
 
 def test_the_commit_tells_where_it_comes_from(forge: Forge, far: Path, origin: Registry, target: Registry) -> None:

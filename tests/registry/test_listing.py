@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitreg.errors import IntegrityError, NotFoundError
+from gitreg.names import ModelName
 from gitreg.registry import listing
 from gitreg.registry.reads import models
 from tests.registries import request
@@ -50,6 +51,28 @@ def test_models_are_listed_as_git_lists_them(opened: Opener, monkeypatch: pytest
     assert [str(each.model) for each in _both(registry, monkeypatch, "vision")] == ["vision/ocr"]
     with pytest.raises(NotFoundError, match="no project"):
         registry.models("visoin")
+
+
+def test_versions_are_listed_as_git_lists_them(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = opened("bare")
+    for version, metrics in (("2.0.0", {"auc": 1, "loss": 0.25}), ("2.0.0-rc.10", {"n": 2**60})):
+        registry.register(request("risk/fraud", version, metrics=metrics, labels={"b": "2", "a": "1"}))
+    registry.yank("risk/fraud@1.1.0", reason="leaks")
+    registry.delete("risk/fraud@2.0.0-rc.10", reason="a secret in it")
+    registry.deploy("risk/fraud@1.0.0", "staging", canary="2.0.0", percent=10, reason="try")
+    for alias in ("old", "best"):
+        registry.alias("risk/fraud@1.0.0", alias)
+    registry.build_index()
+    snapshot, name = registry.snapshot(), ModelName("risk", "fraud")
+    found = listing.versions_from_index(snapshot, name)
+    assert found is not None
+    assert registry.versions("risk/fraud") == found
+    monkeypatch.setattr("gitreg.registry.reads.INDEX", "nowhere")
+    assert registry.versions("risk/fraud") == found
+    assert repr(found) == repr(registry.versions("risk/fraud")), "whole numbers stay whole"
+    assert listing.versions_from_index(snapshot, ModelName("risk", "none")) is None
+    registry.yank("risk/fraud@1.0.0", reason="leaks")
+    assert listing.versions_from_index(registry.snapshot(), name) is None
 
 
 def test_an_index_that_is_behind_is_not_asked(opened: Opener) -> None:

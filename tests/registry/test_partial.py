@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.generate import generate
+from gitreg.cli.boundary import run
 from gitreg.errors import InvalidError, UnavailableError
 from gitreg.git import Repository
 from gitreg.registry import open_registry
@@ -112,20 +113,26 @@ def test_only_a_partial_clone_asks_what_it_lacks(server: Path, blobless: Path) -
         assert (whole.promisor, partial.promisor) == (None, "origin")
 
 
-def test_a_shallow_clone_answers_for_now_and_says_so_for_the_past(server: Path, tmp_path: Path) -> None:
+def test_a_shallow_clone_answers_for_now_and_says_so_for_the_past(
+    server: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     git(tmp_path, "clone", "--quiet", "--depth=1", server.as_uri(), "shallow")
     with open_registry(server) as whole, open_registry(tmp_path / "shallow") as shallow:
         assert shallow.models() == whole.models()
         assert shallow.show(f"{MODEL}@prod").manifest == whole.show(f"{MODEL}@prod").manifest
         assert shallow.status() == whole.status()
         assert shallow.search("metrics.auc > 0.5").versions
+        for path, told in ((server, "all there were"), (tmp_path / "shallow", "older ones that this shallow clone")):
+            capsys.readouterr()
+            assert run(["--registry", str(path), "index", "status"]) == 0
+            assert told in capsys.readouterr().out
         for question in (
             lambda: shallow.history(MODEL),
             shallow.log,
             lambda: shallow.show(MODEL, at="2024-01-01"),
             lambda: shallow.search("deployed('prod', at '2024-01-01')"),
         ):
-            with pytest.raises(InvalidError, match=r"shallow.*git fetch --unshallow"):
+            with pytest.raises(InvalidError, match=r"(?s)shallow.*git fetch --unshallow"):
                 question()
 
 

@@ -144,6 +144,7 @@ def test_measures_are_compared_and_an_external_model_has_no_size(filled: Registr
     assert (api.key, api.front, api.reasons[-1]) == ("talk/api@1.0.0", None, "not compared: has no size")
     assert draft.reasons[-1] == "not compared: has no metrics.f1"
     assert found.aims == ("maximize metrics.f1", "minimize size")
+    assert filled.recommend("toxic comments Finnish", maximize=["f1"], minimize=["size"]) == found, "as plot takes them"
 
 
 def test_without_a_model_it_says_so(filled: Registry) -> None:

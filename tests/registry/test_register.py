@@ -197,7 +197,7 @@ def test_a_full_disk_leaves_nothing_behind(forge: Forge) -> None:
         timeout=60,
     )
     assert finished.stderr.decode().startswith("UnavailableError: "), finished.stderr.decode()
-    assert b"no room left" in finished.stderr
+    assert b"risk/fraud@3.0.0: model.safetensors: no room left" in finished.stderr
     assert state_of(forge.bare) == before
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     with open_registry(forge.bare) as registry:
@@ -271,3 +271,22 @@ def test_the_same_file_is_not_read_again_for_the_next_version(
     assert isinstance(first.about, Manifest)
     assert isinstance(second.about, Manifest)
     assert first.about.artifacts == second.about.artifacts
+
+
+def test_a_store_that_is_gone_is_not_begun_anew(forge: Forge, bare: Registry) -> None:
+    store = forge.folder / "store"
+    store.rename(forge.folder / "away")
+    weights_of_another = weights_of(b"another")
+    Path("model.safetensors").write_bytes(weights_of_another)
+    before = forge.tip()
+    for is_mount_point in (False, True):
+        if is_mount_point:
+            store.mkdir()
+        with pytest.raises(
+            UnavailableError, match=r"is not there, and acme has versions with weights in it; .*mount its disk"
+        ):
+            bare.register(request(version="3.0.0"))
+        assert list(store.rglob("*")) == []
+        assert forge.tip() == before
+    (store / "blobs").mkdir()  # as the error says
+    assert bare.register(request(version="3.0.0")).commit == forge.tip() != before

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from gitreg.cli.screen import Screen
     from gitreg.gate_hooks.audit.result import Verified
-    from gitreg.writer.target import Target
 
 _DAMAGED = 6  # IntegrityError's
 
@@ -48,37 +47,14 @@ def audit() -> None:
 def verify(session: Session, copy: Path | None) -> None:
     """Check that no decision was altered, left out or put in, and that main is what the decisions made it.
 
-    Runs on the server, where the log lies in the registry's repository, or on a copy of it. Exits with 6 where
-    something is wrong.
+    Runs on the server, where the log lies in the registry's repository, or on a copy of it; a registry behind a server
+    proves it to admins. Exits with 6 where something is wrong.
     """
     with session.registry() as registry:
-        verified = _verify_copy(registry.target, copy) if copy else _verify_own(registry.target)
+        verified = registry.verify_audit(copy)
     session.answer(verified, _render)
     if verified.damage:
         click.get_current_context().exit(_DAMAGED)
-
-
-def _verify_own(target: Target) -> Verified:
-    from gitreg.gate_hooks.audit.proof import verify as verify_log
-    from gitreg.git import Repository
-
-    with Repository.open(_own_path(target)) as repository:
-        return verify_log(repository)
-
-
-def _own_path(target: Target) -> Path:
-    path = target.registry_path
-    if path is None:
-        raise InvalidError(
-            "the audit log lies on the registry's server", hint="run it there, or verify a copy: --log FILE"
-        )
-    return path
-
-
-def _verify_copy(target: Target, copy: Path) -> Verified:
-    from gitreg.gate_hooks.audit.proof import verify_copy
-
-    return verify_copy(target.repository, copy, target.tip())
 
 
 def _render(screen: Screen, verified: Verified) -> None:
@@ -127,7 +103,8 @@ def export(
 ) -> None:
     """Give the log of decisions away, as JSON lines or as a table for spreadsheets.
 
-    Oldest first, all of it or only what is asked for. Runs on the server, where the log lies.
+    Oldest first, all of it or only what is asked for. Runs on the server, where the log lies, or for admins through
+    that server.
     """
     from gitreg.gate_hooks.audit import export as exports
     from gitreg.reader.history import parse_time
@@ -140,14 +117,13 @@ def export(
         verdict=verdict,
     )
     with session.registry() as registry:
-        path = _own_path(registry.target)
-    found = exports.entries(path, wanted)
-    if session.as_json and output is None:
-        session.answer([members for _, members in found], lambda _screen, _members: None)
-        return
-    lines = exports.as_csv(found) if shape == "csv" else exports.as_json_lines(found)
-    with _opened(output) as file:
-        written = _write(file, lines) - (shape == "csv")
+        found = registry.audit(wanted)
+        if session.as_json and output is None:
+            session.answer([members for _, members in found], lambda _screen, _members: None)
+            return
+        lines = exports.as_csv(found) if shape == "csv" else exports.as_json_lines(found)
+        with _opened(output) as file:
+            written = _write(file, lines) - (shape == "csv")
     if output is not None:
         session.answer(Exported(decisions=written, output=str(output)), _render_exported)
 

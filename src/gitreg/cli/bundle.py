@@ -9,7 +9,8 @@ import click
 
 from gitreg.cli.options import in_registry
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import human_size, listed
+from gitreg.cli.text import listed
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from gitreg.cli.screen import Screen

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.session import Session, command, group
-from gitreg.cli.text import human_size
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from gitreg.cli.screen import Screen

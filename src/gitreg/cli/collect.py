@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import human_size, listed
+from gitreg.cli.text import listed
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

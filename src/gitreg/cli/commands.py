@@ -21,6 +21,7 @@ COMMANDS: dict[str, Entry] = {
     "init": Entry("Set up", "init:init", "Make a registry."),
     "clone": Entry("Set up", "clone:clone", "Clone a registry, with hooks that check before a push."),
     "config": Entry("Set up", "config:config", "Show or change this machine's settings."),
+    "credential": Entry("Set up", "credential:credential", "Tell git the token for a gitreg server."),
     "doctor": Entry("Set up", "doctor:doctor", "Find out whether hooks and settings are in force."),
     "register": Entry("Publish", "register:register", "Register a new version of a model."),
     "import": Entry("Publish", "imports:import_version", "Take a version over from another registry."),

@@ -9,7 +9,9 @@ import click
 from gitreg.cli.complete import complete_selector
 from gitreg.cli.options import at_option, in_registry
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import human_size, number, signed, value_line
+from gitreg.cli.text import number, value_line
+from gitreg.names import whole_selectors
+from gitreg.quantities import human_size, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +31,22 @@ if TYPE_CHECKING:
 )
 @click.option("--maximize", multiple=True, metavar="METRIC", help="More of it is better; may be given several times.")
 @click.option("--minimize", multiple=True, metavar="METRIC", help="Less of it is better; may be given several times.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("text", "html")),
+    default="text",
+    show_default=True,
+    help="As tables, or as a page.",
+)
 @at_option
 def compare(
-    session: Session, selectors: tuple[str, ...], maximize: tuple[str, ...], minimize: tuple[str, ...], at: str | None
+    session: Session,
+    selectors: tuple[str, ...],
+    maximize: tuple[str, ...],
+    minimize: tuple[str, ...],
+    format_: str,
+    at: str | None,
 ) -> None:
     r"""Set versions side by side.
 
@@ -40,33 +55,47 @@ def compare(
 
     \b
       gitreg compare risk/fraud-detector@prod @1.5.0 @^2 --minimize ttft
+      gitreg compare risk/fraud-detector@prod @latest --format html > compared.html
     """
     with session.registry() as registry:
-        found = registry.compare(_whole(selectors), maximize=maximize, minimize=minimize, at=at)
-        session.answer(found, _render)
-
-
-def _whole(selectors: Sequence[str]) -> list[str]:
-    """Complete selectors that leave the model out: it is that of the one before."""
-    whole: list[str] = []
-    for selector in selectors:
-        model = whole[-1].partition("@")[0] if whole and "/" not in selector else None
-        whole.append(f"{model}@{selector.removeprefix('@')}" if model else selector)
-    return whole
+        found = registry.compare(whole_selectors(selectors), maximize=maximize, minimize=minimize, at=at)
+        session.answer(found, _render if format_ == "text" else lambda screen, found: screen.block(_page(found)))
 
 
 def _render(screen: Screen, found: Comparison) -> None:
     headers = ["", *_names(found.versions)]
+    screen.table(headers, _measures(found), right=set(headers[1:]))
+    for title, rows in _differences(found).items():
+        screen.heading(title)
+        screen.table(headers, rows)
+
+
+def _page(found: Comparison) -> str:
+    from gitreg.charts import pages
+
+    headers = ["", *_names(found.versions)]
+    models = dict.fromkeys(version.partition("@")[0] for version in found.versions)
+    said = "Behind a value is its difference to the first version; a star marks the best."
+    parts = [pages.note(said), pages.table(headers, _measures(found), numbers=1)]
+    for title, rows in _differences(found).items():
+        parts += [pages.heading(title), pages.table(headers, rows)]
+    return pages.page(f"Versions of {', '.join(models)}", parts)
+
+
+def _measures(found: Comparison) -> list[tuple[object, ...]]:
     rows = [("created", *found.created), ("size", *map(human_size, found.sizes))]
-    screen.table(headers, [*rows, *map(_metric, found.metrics)], right=set(headers[1:]))
+    return [*rows, *map(_metric, found.metrics)]
+
+
+def _differences(found: Comparison) -> dict[str, list[tuple[object, ...]]]:
+    """Give what is not the same in all, under its title."""
     sections = {
         "Hyperparameters": found.hyperparameters,
         "Data sets": found.datasets,
         "Artifacts": found.artifacts,
         "Other fields": found.fields,
     }
-    for title, fields in sections.items():
-        _fields(screen, title, headers, fields)
+    return {title: list(map(_field, fields)) for title, fields in sections.items() if fields}
 
 
 def _names(versions: Sequence[str]) -> list[str]:
@@ -88,7 +117,5 @@ def _cell(row: MetricRow, place: int) -> str | None:
     return f"{number(value)}{change}{' *' if place in row.best else ''}"
 
 
-def _fields(screen: Screen, title: str, headers: Sequence[str], fields: Sequence[FieldRow]) -> None:
-    if fields:
-        screen.heading(title)
-        screen.table(headers, [(row.name, *map(value_line, row.values)) for row in fields])
+def _field(row: FieldRow) -> tuple[object, ...]:
+    return row.name, *map(value_line, row.values)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SECTION = "gitreg."
 _NAMED = "registry."
+_SERVERS, _FILE = ("https://", "http://"), ".tokenfile"
 _ABSENT = frozenset({1, 5})  # git-config(1): the key is not there, to read and to unset
 
 
@@ -48,19 +49,23 @@ def config(session: Session, key: str | None, value: str | None, everywhere: boo
       gitreg config --global registry ssh://git@host/models.git
       gitreg config user alice
       gitreg config registry.corp ssh://git@host/models.git      for corp:risk/fraud@prod, wherever you stand
+      gitreg config https://host.tokenfile ~/.config/gitreg/host    the token for that server alone
     """
     from gitreg.config import KEYS
 
-    if key is not None and key.removeprefix(_SECTION).startswith(_NAMED):
-        name = key.removeprefix(_SECTION).removeprefix(_NAMED).removesuffix(".url")
-        _config_name(session, RegistryName(name), value, unset=unset)
+    own = key.removeprefix(_SECTION) if key is not None else ""
+    if own.startswith(_NAMED):
+        _config_name(session, RegistryName(own.removeprefix(_NAMED).removesuffix(".url")), value, unset=unset)
+        return
+    if own.startswith(_SERVERS):
+        _config_token(session, own, value, unset=unset)
         return
     run = _runner(session, everywhere=everywhere)
     if key is None:
         if unset:
             raise InvalidError("--unset names no setting", hint="gitreg config KEY --unset")
         settings = [Setting(key=each, value=_get(run, each), about=KEYS[each]) for each in KEYS]
-        session.answer([*settings, *_names()], _render)
+        session.answer([*settings, *_names(), *_tokens()], _render)
         return
     name = _known(key, KEYS)
     _change(run, name, value, unset=unset)
@@ -68,14 +73,29 @@ def config(session: Session, key: str | None, value: str | None, everywhere: boo
 
 
 def _config_name(session: Session, name: RegistryName, value: str | None, *, unset: bool) -> None:
-    """Show or change where the registry of a name is: always for all of the user's, since it is used from anywhere."""
+    """Show or change where the registry of a name is."""
     from gitreg.config import is_url, key_of
 
-    if value is not None and not is_url(value):
-        value = str(Path(value).expanduser().absolute())
-    run, key = _runner(session, everywhere=True), key_of(name)
+    place = value if value is None or is_url(value) else str(Path(value).expanduser().absolute())
+    _change_of_user(session, (key_of(name), _about(name)), place, unset=unset)
+
+
+def _config_token(session: Session, key: str, value: str | None, *, unset: bool) -> None:
+    """Show or change which file holds the token for one server."""
+    url = key[: -len(_FILE)]
+    if not key.lower().endswith(_FILE) or "@" in url:
+        raise InvalidError(
+            f"there is no setting {url!r}", hint="the token for a server: gitreg config URL.tokenfile FILE"
+        )
+    file = value and str(Path(value).expanduser().absolute())
+    _change_of_user(session, (f"{_SECTION}{url}{_FILE}", _about_token(url)), file, unset=unset)
+
+
+def _change_of_user(session: Session, about: tuple[str, str], value: str | None, *, unset: bool) -> None:
+    """Show or change what always holds for all of the user's, since it is used from anywhere."""
+    (key, meaning), run = about, _runner(session, everywhere=True)
     _change(run, key, value, unset=unset)
-    _show(session, Setting(key=key, value=_get(run, key), about=_about(name)), unset=unset)
+    _show(session, Setting(key=key, value=_get(run, key), about=meaning), unset=unset)
 
 
 def _names() -> list[Setting]:
@@ -83,6 +103,18 @@ def _names() -> list[Setting]:
 
     rows = [(RegistryName(name), place) for name, place in registry_names().items()]
     return [Setting(key=key_of(name), value=place, about=_about(name)) for name, place in rows]
+
+
+def _tokens() -> list[Setting]:
+    from gitreg.config import SERVER_FILES, user_section
+
+    found = user_section(SERVER_FILES).items()
+    servers = [(key, file) for key, file in found if key.removeprefix(_SECTION).startswith(_SERVERS)]
+    return [Setting(key=key, value=file, about=_about_token(key[len(_SECTION) : -len(_FILE)])) for key, file in servers]
+
+
+def _about_token(url: str) -> str:
+    return f"the file, of mode 0600, that holds your token for {url}"
 
 
 def _about(name: RegistryName) -> str:

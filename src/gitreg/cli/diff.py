@@ -8,7 +8,8 @@ import click
 
 from gitreg.cli.options import at_option, in_registry, selector_argument
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import number, signed, value_line
+from gitreg.cli.text import number, value_line
+from gitreg.quantities import signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.session import Session, command, group
-from gitreg.cli.text import human_size
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from gitreg.cli.screen import Screen
     from gitreg.published.publish import Publication
     from gitreg.registry.published import Standing
     from gitreg.registry.search import IndexState
+
+
+_CUT = "and older ones that this shallow clone does not know (git fetch --unshallow)"
 
 
 @group("index")
@@ -102,7 +105,7 @@ def _render(screen: Screen, state: IndexState) -> None:
             ("size", human_size(state.size) if state.size else None),
             ("versions", f"{state.versions:,}"),
             ("models", f"{state.models:,}"),
-            ("deployments", f"{state.deployments:,}, all there were"),
+            ("deployments", f"{state.deployments:,}, {_CUT if state.shallow else 'all there were'}"),
             ("files read now", f"{state.read:,}" if state.read is not None else None),
         ]
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import human_size
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(("tree", "dot", "mermaid", "svg")),
+    type=click.Choice(("tree", "dot", "mermaid", "svg", "html")),
     default="tree",
     show_default=True,
     help="As a tree, or as a graph for Graphviz, for Markdown, or to look at.",
@@ -49,7 +49,7 @@ def _graph(node: LineageNode, format_: str) -> str:
     from gitreg.charts import lineage as graphs
 
     write: dict[str, Callable[[LineageNode], str]]
-    write = {"dot": graphs.as_dot, "mermaid": graphs.as_mermaid, "svg": graphs.as_svg}
+    write = {"dot": graphs.as_dot, "mermaid": graphs.as_mermaid, "svg": graphs.as_svg, "html": graphs.as_html}
     return write[format_](node)
 
 

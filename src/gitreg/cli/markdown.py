@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitreg.cli.text import number, one_line, signed
+from gitreg.cli.text import number, one_line
+from gitreg.quantities import signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,8 @@ import click
 
 from gitreg.cli.options import at_option
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import human_size, number
+from gitreg.cli.text import number
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from gitreg.cli.screen import Screen
@@ -61,7 +62,8 @@ def recommend(
 
 def _render(screen: Screen, found: Recommendation) -> None:
     if not found.places:
-        screen.line(f"none of {found.considered} models suits; try other words")
+        none = f"none of {found.considered} models suits; try other words"
+        screen.line(none if found.considered else "no model meets the conditions")
         return
     measures = list(dict.fromkeys(name for place in found.places for name in place.measures))
     compared = ("FRONT", *(name.removeprefix("metrics.") for name in measures)) if found.aims else ()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from gitreg.registry.search import Explained, Found
 
 
+_DIRECTIONS = frozenset({"asc", "desc"})
+
+
 @command("search")
 @click.argument("conditions", metavar="CONDITION...", nargs=-1, required=True)
 @click.option("--order-by", metavar="FIELDS", help="Sort by these, as in 'metrics.auc desc, created'.")
@@ -47,6 +50,9 @@ def search(
     """
     if explain and (cursor or at):
         raise InvalidError("--explain explains the first page of now", hint="leave out --cursor and --at")
+    if order_by and len(conditions) > 1 and conditions[-1].lower() in _DIRECTIONS:
+        # --order-by metrics.auc desc, without quotes: the shell makes a word of its own of it.
+        order_by, conditions = f"{order_by} {conditions[-1]}", conditions[:-1]
     with session.registry() as registry:
         if explain:
             session.answer(registry.explain_search(conditions, order_by=order_by, limit=limit), _render_explained)

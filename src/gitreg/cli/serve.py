@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.session import Session, command
-from gitreg.errors import InvalidError
+from gitreg.errors import InvalidError, UnavailableError
 
 if TYPE_CHECKING:
     import socket
@@ -145,7 +145,7 @@ def _run(config: uvicorn.Config, workers: int) -> None:
     """Listen first, so that a taken port is said at once, and say where."""
     import uvicorn
 
-    listener = config.bind_socket()
+    listener = _listen(config.host, config.port)
     try:
         scheme = "https" if config.is_ssl else "http"
         host, port = listener.getsockname()[:2]
@@ -157,6 +157,27 @@ def _run(config: uvicorn.Config, workers: int) -> None:
             uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port, for this process and those that it starts."""
+    import errno
+    import socket
+
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        hints = {
+            errno.EADDRINUSE: "something listens there already: stop it, or choose another with --port",
+            errno.EACCES: "ports below 1024 are the system's: choose another with --port",
+        }
+        hint = hints.get(error.errno or 0, "--host is an address of this machine; 0.0.0.0 means all of them")
+        raise UnavailableError(f"cannot listen on {host} port {port}: {error.strerror}", hint=hint) from error
+    listener.set_inheritable(True)
+    return listener
 
 
 def _supervise(config: uvicorn.Config, listener: socket.socket) -> None:

@@ -8,7 +8,8 @@ import click
 
 from gitreg.cli.options import at_option, selector_argument
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import human_size, listed, number, pairs
+from gitreg.cli.text import listed, number, pairs
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,9 +1,11 @@
-"""Make text fit to be shown: no control characters of a terminal, readable sizes and numbers, JSON."""
+"""Make text fit to be shown: no control characters of a terminal, readable values, JSON."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, TypeVar
+
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -12,7 +14,6 @@ K = TypeVar("K", bound=object)
 
 # Zero-width joiners belong to emoji and to several scripts, and move nothing.
 _HARMLESS = frozenset("\u200c\u200d")
-_STEP = 1024
 
 
 def clean(text: object, *, lines: bool = False) -> str:
@@ -40,25 +41,9 @@ def one_line(text: object) -> str:
     return " ".join(clean(text).split())
 
 
-def human_size(size: int) -> str:
-    """Write a number of bytes for people, in powers of 1024."""
-    if size < _STEP:
-        return f"{size} B"
-    value, units = size / _STEP, ["KiB", "MiB", "GiB", "TiB"]
-    while value >= _STEP and len(units) > 1:
-        value /= _STEP
-        units.pop(0)
-    return f"{value:.1f} {units[0]}"
-
-
 def number(value: object) -> str:
     """Write a number shortly, without losing what tells two of them apart."""
     return f"{value:.6g}" if isinstance(value, float) else clean(value)
-
-
-def signed(value: float) -> str:
-    """Write a difference with its sign."""
-    return f"{value:+.6g}"
 
 
 def pairs(mapping: Mapping[K, object], limit: int | None = None) -> str:

@@ -11,7 +11,7 @@ import click
 from gitreg.cli.complete import complete_selector
 from gitreg.cli.options import in_registry
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import human_size
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

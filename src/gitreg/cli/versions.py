@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from gitreg.cli.options import at_option, model_argument
 from gitreg.cli.session import Session, command
-from gitreg.cli.text import human_size, listed, pairs
+from gitreg.cli.text import listed, pairs
+from gitreg.quantities import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
+from functools import cache
 from shutil import which
 from typing import TYPE_CHECKING
 
 from gitreg.client.http import Http
-from gitreg.client.tokens import token
+from gitreg.client.tokens import token_for
 from gitreg.config import cache_folder
 from gitreg.errors import GitregError, UnavailableError
 
@@ -25,34 +26,31 @@ def find_server(url: str) -> Http | None:
 
     The question carries no token. That it is one is remembered; another place is asked again.
     """
-    if "@" in url or "?" in url or "#" in url or url.rstrip("/").endswith(".git"):
+    if not is_server(url):
         return None
+    token = cache(lambda: token_for(url))  # looked up when it is first needed
+    return Http(url, token, plain=os.environ.get("GITREG_PLAIN_HTTP") == "1")
+
+
+def is_server(url: str) -> bool:
+    """Whether a gitreg server is at a URL, by its own word; UnavailableError where nothing else could be there."""
+    if "@" in url or "?" in url or "#" in url or url.rstrip("/").endswith(".git"):
+        return False
     known = cache_folder() / "servers" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:32]
-    if not _is_known(known):
-        asking = Http(url)
-        try:
-            if asking.get("/", limit=_MOST).data.get("service") != "gitreg":
-                return None
-        except GitregError as error:
-            if isinstance(error, UnavailableError) and which("git") is None:
-                raise  # nothing else could be tried
-            return None
-        finally:
-            asking.close()
-        _remember(known)
-    return Http(url, _Token(), plain=os.environ.get("GITREG_PLAIN_HTTP") == "1")
-
-
-class _Token:
-    """The token, looked up when it is first needed."""
-
-    def __init__(self) -> None:
-        self._found: list[str | None] = []
-
-    def __call__(self) -> str | None:
-        if not self._found:
-            self._found.append(token())
-        return self._found[0]
+    if _is_known(known):
+        return True
+    asking = Http(url)
+    try:
+        if asking.get("/", limit=_MOST).data.get("service") != "gitreg":
+            return False
+    except GitregError as error:
+        if isinstance(error, UnavailableError) and which("git") is None:
+            raise  # nothing else could be tried
+        return False
+    finally:
+        asking.close()
+    _remember(known)
+    return True
 
 
 def _is_known(path: Path) -> bool:

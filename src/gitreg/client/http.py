@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 from gitreg.client.problems import error_of
-from gitreg.client.wires import LOST, MOST, Asked, Wire, Wires, is_loopback
+from gitreg.client.tokens import Token
+from gitreg.connections import LOST, MOST, Asked, Wire, Wires, is_loopback
 from gitreg.errors import DeniedError, GitregError, IntegrityError, InvalidError, UnavailableError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Answer(NamedTuple):
 class Http:
     """A gitreg server; threads may share it. `token` goes to this server and nowhere else."""
 
-    def __init__(self, url: str, token: Callable[[], str | None] = lambda: None, *, plain: bool = False) -> None:
+    def __init__(self, url: str, token: Callable[[], Token] = Token, *, plain: bool = False) -> None:
         """Take the server's URL; InvalidError for one with credentials, or for plain http to another machine."""
         parts = urlsplit(url)
         try:
@@ -85,6 +86,11 @@ class Http:
         self._token = token
         self._answered = False
         self._lock = Lock()
+
+    @property
+    def advice(self) -> str:
+        """Say what to do where the server does not know who one is."""
+        return self._token().advice
 
     def close(self) -> None:
         """Close the connections; the next request opens one again."""
@@ -132,9 +138,7 @@ class Http:
             said = {}
         error = error_of(answer.status, said, self.uri)
         if answer.status == 401:  # noqa: PLR2004
-            error.hint = (
-                "is GITREG_TOKEN, or the token in the file that GITREG_TOKEN_FILE names, right and not expired?"
-            )
+            error.hint = self.advice
         return error
 
     @staticmethod
@@ -183,15 +187,18 @@ class Http:
     def headers(self) -> dict[str, str]:
         """Say who asks; InvalidError before a token goes out for anybody to read."""
         found = {"User-Agent": "gitreg", "Accept": JSON, "Accept-Encoding": "identity"}
-        token = self._token()
-        if token is None:
-            return found
-        if not self._is_safe:
+        token = self.token()
+        return {**found, "Authorization": f"Bearer {token}"} if token is not None else found
+
+    def token(self) -> str | None:
+        """Give the token for this server; InvalidError before it goes out for anybody to read."""
+        token = self._token().text
+        if token is not None and not self._is_safe:
             raise InvalidError(
                 f"the token for {self.uri} would go over plain http, where anybody on the way may read it",
                 hint="use https; where the way is safe otherwise, say so: GITREG_PLAIN_HTTP=1",
             )
-        return {**found, "Authorization": f"Bearer {token}"}
+        return token
 
     def stream(self, path: str, start: int, size: int | None) -> Iterator[bytes]:
         """Give a range of a file; where the server sends on to its store, from there, and without the token.

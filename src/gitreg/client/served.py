@@ -66,6 +66,13 @@ class ServedFiles(RegistryFiles):
         self._files: dict[str, bytes | None] = {}
         self._names: dict[str, Sequence[str]] = {}
 
+    def is_known(self) -> bool:
+        """Whether main was ever at this commit."""
+        try:
+            return self.read(SETTINGS) is not None
+        except InvalidError:  # the server's word for it
+            return False
+
     def read(self, path: str) -> bytes | None:
         """Give a file's bytes, or None."""
         if path not in self._files:
@@ -164,10 +171,7 @@ def tip(http: Http, at: str | None = None) -> str:
     answer = http.get("/models", {"limit": 1, "at": at}) if at is not None else http.get("/")
     commit = answer.headers.get(COMMIT, "")
     if not is_oid(commit):
-        raise InvalidError(
-            f"{http.uri} does not tell who it does not know what its registry holds",
-            hint="send a token: GITREG_TOKEN, or the file that GITREG_TOKEN_FILE names",
-        )
+        raise InvalidError(f"{http.uri} does not tell who it does not know what its registry holds", hint=http.advice)
     return commit
 
 

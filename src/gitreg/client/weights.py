@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from gitreg.client.wires import Asked
+from gitreg.connections import Asked
 from gitreg.digest import Digest
 from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError, UnavailableError
 from gitreg.objects.bucket import Found
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from gitreg.objects.streams import Readable
 
 _PAUSES = (0.5, 2.0, 5.0, 10.0)
-_OCTETS = "application/octet-stream"
+_ACCEPTED = 202
+# What a server may take to store a file whose last byte has come: so many seconds, and one more for so many bytes.
+_STORED_WITHIN, _STORED_AT = 120.0, 10 << 20
+_PIECE = 1 << 20
+RESUMED_FROM = 16 << 20
+"""Bytes from which on a file can go on where it broke off, for which the server keeps a copy until all is there."""
 
 
 class ServedBucket:
@@ -118,40 +123,93 @@ class ServedStore(Store):
 
     def renewed(self, digest: Digest, size: int) -> bool:
         """Whether a blob is there; if so, gc takes it for new from now on."""
-        said = self._http.write("POST", "/uploads", {"digest": str(digest), "size": size}).data
-        return said.get("present") is True
+        return self._http.write("POST", "/uploads", {"digest": str(digest), "size": size}).data.get("present") is True
 
-    def put(self, source: Readable, *, moved: Callable[[int], None] | None = None) -> Blob:  # noqa: ARG002
-        """Refuse a stream: the server wants to know the digest before."""
-        raise InvalidError("a server takes files, and no streams", hint="write it to a file first")
+    def put(self, source: Readable, *, moved: Callable[[int], None] | None = None) -> Blob:
+        """Send a stream, which is kept until its end is there: the server wants to know the digest before."""
+        from tempfile import TemporaryFile
+
+        buffer = memoryview(bytearray(_PIECE))
+        with TemporaryFile(buffering=0) as spooled:
+            while count := source.readinto(buffer):
+                left = buffer[:count]
+                while left:
+                    left = left[spooled.write(left) :]
+            return self.put_open(spooled, moved=moved)
 
     def put_open(self, source: io.FileIO, *, moved: Callable[[int], None] | None = None) -> Blob:
-        """Send an open file that the server lacks; what broke off begins again, what is there is not sent."""
-        size = os.fstat(source.fileno()).st_size
+        """Send an open file that the server lacks; of a large one that broke off the rest is sent."""
         source.seek(0)
         digest = Digest(hashlib.file_digest(source, "sha256").hexdigest())
-        for pause in (*_PAUSES, None):
-            if self.renewed(digest, size):
-                break
-            try:
-                self._send(digest, source, size, moved)
-                break
-            except (UnavailableError, ConflictError):  # a conflict: somebody else sends it, or the server thinks so
-                if pause is None:
-                    raise
-                time.sleep(pause)
-        return Blob(digest, size)
+        blob = Blob(digest, os.fstat(source.fileno()).st_size)
+        _Upload(self._http, source, blob, moved).send()
+        return blob
 
-    def _send(self, digest: Digest, source: io.FileIO, size: int, moved: Callable[[int], None] | None) -> None:
-        target = self._http.target(f"/uploads/sha256/{digest.hex}")
-        self._http.ask(
-            Asked(
-                method="PUT",
-                target=target,
-                headers={"Content-Type": _OCTETS},
-                body=source,
-                size=size,
-                again=False,
-                moved=moved,
-            )
+
+class _Upload:
+    """One file on its way to a server, over as many requests as it takes."""
+
+    def __init__(self, http: Http, file: io.FileIO, blob: Blob, moved: Callable[[int], None] | None) -> None:
+        self._http = http
+        self._file = file
+        self._blob = blob
+        self._moved = moved
+        self._told = 0
+
+    def send(self) -> None:
+        """Send it until it is there; what the server says where it does not get on any more."""
+        pauses, furthest = list(_PAUSES), 0
+        ends = time.monotonic() + _STORED_WITHIN + self._blob.size / _STORED_AT
+        while (said := self._asked()).get("present") is not True:
+            there = self._received(said)
+            if there > furthest:  # it gets on, however often it breaks
+                pauses, furthest = list(_PAUSES), there
+            self._tell(there - self._told)
+            try:
+                if self._put(there, is_part="received" in said and self._blob.size >= RESUMED_FROM):
+                    break
+            except (UnavailableError, ConflictError):  # a conflict: somebody else sends it, or the server thinks so
+                if not pauses:
+                    raise
+                time.sleep(pauses.pop(0))
+            else:  # all of it has come, and is being stored
+                if time.monotonic() > ends:
+                    raise UnavailableError(f"{self._http.uri} does not come to store it", hint="try again later")
+                time.sleep(_PAUSES[0])
+        self._tell(self._blob.size - self._told)
+
+    def _asked(self) -> dict[str, Any]:
+        """Ask whether it is there; if so, gc takes it for new from now on."""
+        body = {"digest": str(self._blob.digest), "size": self._blob.size}
+        return self._http.write("POST", "/uploads", body).data
+
+    def _received(self, said: Mapping[str, Any]) -> int:
+        found = said.get("received")
+        return found if type(found) is int and 0 <= found <= self._blob.size else 0
+
+    def _put(self, start: int, *, is_part: bool) -> bool:
+        """Send what is left; say whether it is stored."""
+        size = self._blob.size
+        headers = {"Content-Type": "application/octet-stream"}
+        if is_part:
+            span = f"{start}-{size - 1}" if start < size else "*"
+            headers["Content-Range"] = f"bytes {span}/{size}"
+        else:
+            start = 0
+        asked = Asked(
+            method="PUT",
+            target=self._http.target(f"/uploads/sha256/{self._blob.digest.hex}"),
+            headers=headers,
+            body=self._file,
+            size=size - start,
+            start=start,
+            again=False,
+            moved=self._tell,
         )
+        return self._http.ask(asked).status != _ACCEPTED
+
+    def _tell(self, count: int) -> None:
+        """Say how far it is; what was sent and did not arrive is taken back."""
+        self._told += count
+        if self._moved is not None and count:
+            self._moved(count)

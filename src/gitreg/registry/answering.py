@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gitreg.reader import DeploymentRecord, LogEntry
     from gitreg.registry.locking import Locked, LockedModel
     from gitreg.registry.pulled import Verified
+    from gitreg.registry.recommending import Asked
     from gitreg.registry.results import (
         LineageNode,
         ModelSummary,
@@ -133,9 +134,12 @@ class Answering(Opened):
         `order_by` is as in `metrics.auc desc, created`; by default by model, highest version first. `Found.next` is the
         `cursor` of the next page. InvalidError points at what is wrong in a condition.
         """
+        return self._search(_query(conditions, order_by, limit, cursor), at)
+
+    def _search(self, query: Query, at: str | None) -> Found:
         from gitreg.registry.search import search
 
-        return search(self.snapshot(at), _query(conditions, order_by, limit, cursor), now=at is None)
+        return search(self.snapshot(at), query, now=at is None)
 
     def explain_search(
         self, conditions: str | Sequence[str], *, order_by: str | None = None, limit: int | None = None
@@ -198,19 +202,26 @@ class Answering(Opened):
 
         Measures to maximize or minimize are `size` and `metrics.KEY`.
         """
-        from gitreg.registry.recommending import Asked, recommend_from
+        from gitreg.registry.recommending import Asked
 
         where = [where] if isinstance(where, str) else where
-        asked = Asked(need=need, where=where, maximize=maximize, minimize=minimize, limit=limit)
+        return self._recommend(Asked(need=need, where=where, maximize=maximize, minimize=minimize, limit=limit), at)
+
+    def _recommend(self, asked: Asked, at: str | None) -> Recommendation:
+        from gitreg.registry.recommending import recommend_from
+
         return recommend_from(self.snapshot(at), asked, now=at is None)
 
     def lineage(self, selector: str, *, depth: int = 20, down: bool = False, at: str | None = None) -> LineageNode:
         """Tell what a version came from, and that from what, over `depth` generations; `down`: what came from it."""
         if down:
-            from gitreg.registry.descendants import descendants
-
-            return descendants(self.snapshot(at), Selector.parse(selector), depth, now=at is None)
+            return self._descendants(Selector.parse(selector), depth, at)
         return reads.lineage(self.files(at), Selector.parse(selector), depth)
+
+    def _descendants(self, selector: Selector, depth: int, at: str | None) -> LineageNode:
+        from gitreg.registry.descendants import descendants
+
+        return descendants(self.snapshot(at), selector, depth, now=at is None)
 
     def complete(self, prefix: str) -> list[str]:
         """Complete what a user is typing: a model, or after @ its versions, aliases and environments."""
@@ -293,22 +304,20 @@ class Answering(Opened):
         `folder`, for one model, is where it is pulled to. With `check` nothing is written, and it is a ConflictError
         where anything would be.
         """
-        from gitreg.git.checkout import without_credentials
         from gitreg.registry.locking import How, lock_models
 
-        named = without_credentials(self.target.url or self.location.text)
-        return lock_models(self.snapshot(), named, selectors, Path(path), How(folder, check))
+        return lock_models(self, selectors, Path(path), How(folder, check))
 
     def locked_store(self, locked: LockedModel) -> Store:
         """Open the store for a locked version, once the registry's history says what the lock file says."""
         from gitreg.registry.locking import check_locked
 
-        check_locked(self.target, locked)
+        found = check_locked(self, locked)
         try:
-            return self.store
+            return self.store_of(found)
         except UnavailableError:  # what was last fetched holds the commit, and names a store
             self._fetched = True
-            return self.store
+            return self.store_of(found)
 
     # Deployments and history
 
@@ -323,11 +332,17 @@ class Answering(Opened):
 
     def history(self, model: str, environment: str | None = None, *, at: str | None = None) -> list[DeploymentRecord]:
         """List the deployments of a model, newest first."""
-        return reads.history(self.snapshot(at), ModelName.parse(model), environment)
+        return self._history(ModelName.parse(model), environment, at)
+
+    def _history(self, name: ModelName, environment: str | None, at: str | None) -> list[DeploymentRecord]:
+        return reads.history(self.snapshot(at), name, environment)
 
     def log(self, model: str | None = None, *, limit: int | None = 20, at: str | None = None) -> list[LogEntry]:
         """Tell what changed, newest first, in all the registry or of one model."""
-        return reads.log(self.snapshot(at), ModelName.parse(model) if model else None, limit)
+        return self._log(ModelName.parse(model) if model else None, limit, at)
+
+    def _log(self, name: ModelName | None, limit: int | None, at: str | None) -> list[LogEntry]:
+        return reads.log(self.snapshot(at), name, limit)
 
 
 def _query(

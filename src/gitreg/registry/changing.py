@@ -16,9 +16,10 @@ from gitreg.registry import reads
 from gitreg.writer import Mode, Plan, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from gitreg.objects import Progress, Store
+    from gitreg.registry.planners import Asked
     from gitreg.registry.register import Prepared, RegisterRequest
     from gitreg.scan import Inspector
 
@@ -92,13 +93,11 @@ class Changing(Answering):
 
         With `parents` what it came from comes as well. Raises ConflictError where another version has its number.
         """
-        from gitreg.git.checkout import without_credentials
-        from gitreg.keep.claims import claim
+        from gitreg.keep.claims import check_begun, claim
         from gitreg.registry import importing
         from gitreg.writer.publish import publish
 
-        url = without_credentials(origin.target.url or origin.location.text)
-        found = importing.prepare(importing.Origin(origin.snapshot(), url), selector, parents=parents)
+        found = importing.prepare(origin, selector, parents=parents)
         snapshot = Snapshot(self.target.repository, self.target.refresh())
         planned = found.plan(snapshot)
         if mode.propose:
@@ -110,7 +109,8 @@ class Changing(Answering):
             return publish(self.target, found.plan, mode)
         settings = snapshot.settings
         store = open_registry_store(self.target.repository, settings.store, self.target.store_base, settings.mirrors)
-        importing.copy_blobs(found, origin.store, store, counting(progress, "weights"))
+        check_begun(store, snapshot)
+        importing.copy_blobs(found, origin, store, counting(progress, "weights"))
         claim(store, settings.name, snapshot.commit)
         written = publish(self.target, found.plan, mode)
         if written.commit is not None and written.ref == MAIN:
@@ -129,6 +129,7 @@ class Changing(Answering):
 
     def _check_early(self, prepared: Prepared, mode: Mode, inspector: Inspector | None) -> tuple[Prepared, Store]:
         """Refuse what the gate would refuse before the weights are read, look into them, and open their store."""
+        from gitreg.keep.claims import check_begun
         from gitreg.registry.register import check_parents, claimed, looked_into, next_version, sizes_of
 
         if mode.propose:
@@ -143,6 +144,7 @@ class Changing(Answering):
         self._refuse_early(plan, snapshot, mode, sizes_of(files))
         settings = snapshot.settings
         store = open_registry_store(self.target.repository, settings.store, self.target.store_base, settings.mirrors)
+        check_begun(store, snapshot)
         return prepared, store
 
     def register_model(  # noqa: PLR0913 - the metadata of a version, each by its name
@@ -279,8 +281,10 @@ class Changing(Answering):
         """Record one's own verdict on a version for an environment."""
         from gitreg.registry import planners
 
-        user = self.target.require_user(mode.user)
-        return self._write(planners.approve(selector, environment, user, reject=reject, comment=comment), mode)
+        planner = planners.approve(
+            selector, environment, lambda: self.target.require_user(mode.user), reject=reject, comment=comment
+        )
+        return self._write(planner, mode)
 
     def report(  # noqa: PLR0913 - a status's fields
         self,
@@ -298,10 +302,10 @@ class Changing(Answering):
         planner = planners.report(selector, environment, state=state, endpoint=endpoint, detail=detail)
         return self._write(planner, mode)
 
-    def _write(self, planner: Callable[[Snapshot], Plan], mode: Mode) -> Written:
+    def _write(self, asked: Asked, mode: Mode) -> Written:
         from gitreg.writer.publish import publish
 
-        return publish(self.target, planner, mode)
+        return publish(self.target, asked, mode)
 
 
 def _left_behind(store: Store) -> list[str]:

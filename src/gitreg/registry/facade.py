@@ -11,9 +11,13 @@ from gitreg.registry import reads
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
+    from gitreg.access import Access
     from gitreg.gate import Violation
+    from gitreg.gate_hooks.audit.export import Wanted
+    from gitreg.gate_hooks.audit.result import Verified as Audited
     from gitreg.gate_hooks.finding import Finding
     from gitreg.git.upkeep import Upkept
     from gitreg.keep.bundle import Bundled
@@ -36,15 +40,19 @@ class Registry(Changing):
 
     # Govern
 
+    @property
+    def _access(self) -> Access:
+        return self.snapshot().access
+
     def access_explain(self, user: str, *, model: str | None = None, environment: str | None = None) -> list[AccessRow]:
         """Tell what a user may do, and which rule says so."""
-        return reads.access_rows(self.snapshot().access, user, model, environment)
+        return reads.access_rows(self._access, user, model, environment)
 
     def codeowners(self) -> str:
         """Write a CODEOWNERS file that follows from the access rules."""
         from gitreg.registry.codeowners import codeowners
 
-        return codeowners(self.snapshot().access)
+        return codeowners(self._access)
 
     def check_range(self, base: str, head: str, who: str | None = None, *, use_store: bool = True) -> list[Violation]:
         """Judge `base..head` as a push by `who` onto a main at `base` would be."""
@@ -54,6 +62,32 @@ class Registry(Changing):
         user = UserName(who) if who is not None else None  # an empty name is nobody, not anybody
         target = self.target
         return check_range(target.repository, base, head, user, store_base=target.store_base, use_store=use_store)
+
+    def verify_audit(self, copy: str | os.PathLike[str] | None = None) -> Audited:
+        """Prove the log of decisions where it lies, on the registry's server; or a copy of it, against this clone."""
+        from gitreg.gate_hooks.audit import proof
+
+        if copy is not None:
+            return proof.verify_copy(self.target.repository, Path(copy), self.target.tip())
+        from gitreg.git import Repository
+
+        with Repository.open(self._log_path) as repository:
+            return proof.verify(repository)
+
+    def audit(self, wanted: Wanted) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """Give the decisions that are wanted, each as its line of the log and as its members, oldest first."""
+        from gitreg.gate_hooks.audit import export
+
+        return export.entries(self._log_path, wanted)
+
+    @property
+    def _log_path(self) -> Path:
+        path = self.target.registry_path
+        if path is None:
+            raise InvalidError(
+                "the audit log lies on the registry's server", hint="run it there, or verify a copy: --log FILE"
+            )
+        return path
 
     def doctor(self) -> list[Finding]:
         """Say whether the hooks and the configuration of this repository are in force."""

@@ -2,68 +2,95 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
+from gitreg.digest import Digest
 from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError
 from gitreg.layout import card_path, model_path, version_path
 from gitreg.manifest import Tombstone
 from gitreg.names import Selector
-from gitreg.reader import Snapshot, VersionFile
+from gitreg.reader import VersionFile
 from gitreg.reader.snapshot import RESOLVABLE
 from gitreg.records import dataclass, replace
 from gitreg.writer import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from gitreg.digest import Digest
-    from gitreg.manifest import Manifest, Parent
+    from gitreg.manifest import Manifest, Model, Parent
     from gitreg.names import ModelName, Version
     from gitreg.objects import Store
+    from gitreg.reader import RegistryFiles
+    from gitreg.registry.answering import Answering
+    from gitreg.registry.opened import Opened
 
 MAX_VERSIONS = 1000  # of a lineage that comes along
 
 
 class Origin(NamedTuple):
-    """Where versions come from: the registry, read at one commit, and its URL without credentials."""
+    """Where versions come from: the registry's URL without credentials, its commit, its own name."""
 
-    snapshot: Snapshot
     url: str
+    commit: str
+    name: str
+
+
+class Taken(NamedTuple):
+    """A version that is taken over: the bytes of its file, and what they say."""
+
+    data: bytes
+    file: VersionFile
+
+    @classmethod
+    def of(cls, data: bytes, path: str = "") -> Self:
+        """Read a manifest; InvalidError where it is none."""
+        from gitreg.manifest import Manifest
+
+        return cls(data, VersionFile(Manifest.parse(data, path), Digest.of(data)))
+
+
+class Described(NamedTuple):
+    """A model as its registry describes it: `model.yaml`, and the card where it has one."""
+
+    model: Model
+    card: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """Versions of another registry, parents before their children."""
+    """Versions of another registry, parents before their children, and their models."""
 
     origin: Origin
-    versions: tuple[VersionFile, ...]
+    versions: tuple[Taken, ...]
+    models: Mapping[ModelName, Described]
 
     @property
     def wanted(self) -> Manifest:
         """The manifest of the version that was asked for; the others are what it came from."""
-        return self.versions[-1].manifest
+        return self.versions[-1].file.manifest
 
     def sizes(self) -> dict[str, int]:
         """Give the sizes of the blobs by their digests, for a verdict that is not to look into the store."""
-        return {str(file.digest): file.size for each in self.versions for file in each.manifest.artifacts}
+        return {str(file.digest): file.size for each in self.versions for file in each.file.manifest.artifacts}
 
-    def plan(self, current: Snapshot) -> Plan:
+    def plan(self, current: RegistryFiles) -> Plan:
         """Plan the commit on a tip: nothing where all is there already, ConflictError where it is something else."""
-        missing = [each for each in self.versions if _is_missing(current, each)]
+        taken = [each for each in self.versions if _is_missing(current, each.file)]
+        missing = [each.file for each in taken]
         edits: dict[str, bytes | None] = {}
-        for each in missing:
-            name = each.manifest.model
-            edits[version_path(name, each.manifest.version)] = self._bytes(each)
+        for each in taken:
+            name = each.file.manifest.model
+            edits[version_path(name, each.file.manifest.version)] = each.data
             if current.read(model_path(name)) is None:
-                edits |= self._model(each)
+                edits |= self._model(name)
         _check_parents(current, missing)
-        wanted, settings = self.wanted, self.origin.snapshot.settings
+        wanted = self.wanted
         return Plan(
             edits=edits,
-            subject=f"Import {wanted.model} {wanted.version} from {settings.name}",
+            subject=f"Import {wanted.model} {wanted.version} from {self.origin.name}",
             trailers={
                 "Imported-From": self.origin.url,
-                "Imported-Commit": self.origin.snapshot.commit,
+                "Imported-Commit": self.origin.commit,
                 "Imported-Versions": ", ".join(
                     f"{each.manifest.model}@{each.manifest.version} {each.digest}" for each in missing
                 ),
@@ -71,35 +98,59 @@ class Import:
             about=wanted,
         )
 
-    def _bytes(self, each: VersionFile) -> bytes:
-        path = version_path(each.manifest.model, each.manifest.version)
-        data = self.origin.snapshot.read(path)
-        if data is None:
-            raise IntegrityError(f"{path} is gone from {self.origin.url} at {self.origin.snapshot.commit[:10]}")
-        return data
-
-    def _model(self, each: VersionFile) -> dict[str, bytes | None]:
+    def _model(self, name: ModelName) -> dict[str, bytes | None]:
         """Describe the model as its registry does; who owns it and what its aliases mean is decided here anew."""
-        name, source = each.manifest.model, self.origin.snapshot
-        card = source.read(card_path(name))
-        model = replace(source.model(name), owners=(), aliases={})
-        return {model_path(name): model.to_bytes(), **({card_path(name): card} if card is not None else {})}
+        found = self.models.get(name)
+        if found is None:
+            raise InvalidError(f"{name} is new here, and nothing describes it", hint="send its model.yaml as well")
+        model = replace(found.model, owners=(), aliases={})
+        return {model_path(name): model.to_bytes(), **({card_path(name): found.card} if found.card is not None else {})}
+
+    def to_body(self) -> dict[str, object]:
+        """Say it as a server is told it."""
+        return {
+            "origin": self.origin._asdict(),
+            "versions": [each.data.decode() for each in self.versions],
+            "models": {
+                str(name): {
+                    "model": each.model.to_bytes().decode(),
+                    "card": each.card.decode("utf-8", "replace") if each.card is not None else None,
+                }
+                for name, each in self.models.items()
+            },
+        }
 
 
-def prepare(origin: Origin, selector: str, *, parents: bool) -> Import:
+def prepare(registry: Opened, selector: str, *, parents: bool) -> Import:
     """Find what a selector means in the other registry, with what it came from where that is wanted."""
-    snapshot, chosen = origin.snapshot, Selector.parse(selector)
-    file = snapshot.version(chosen.model, snapshot.resolve(chosen))
+    url, files, chosen = registry.address, registry.files(), Selector.parse(selector)
+    file = files.version(chosen.model, files.resolve(chosen))
     lifecycle = file.manifest.lifecycle
     if lifecycle not in RESOLVABLE:
         raise ConflictError(
-            f"{file.manifest.model}@{file.manifest.version} is {lifecycle} in {origin.url}",
+            f"{file.manifest.model}@{file.manifest.version} is {lifecycle} in {url}",
             hint="only what is active or deprecated there is taken over",
         )
-    return Import(origin, (*_lineage(snapshot, file.manifest), file) if parents else (file,))
+    versions = (*_lineage(files, file.manifest), file) if parents else (file,)
+    return Import(
+        Origin(url, files.commit, files.settings.name),
+        tuple(Taken(_bytes(files, each.manifest, url), each) for each in versions),
+        {
+            name: Described(files.model(name), files.read(card_path(name)))
+            for name in {each.manifest.model: None for each in versions}
+        },
+    )
 
 
-def _lineage(snapshot: Snapshot, root: Manifest) -> Iterator[VersionFile]:
+def _bytes(files: RegistryFiles, manifest: Manifest, url: str) -> bytes:
+    path = version_path(manifest.model, manifest.version)
+    data = files.read(path)
+    if data is None:
+        raise IntegrityError(f"{path} is gone from {url} at {files.commit[:10]}")
+    return data
+
+
+def _lineage(snapshot: RegistryFiles, root: Manifest) -> Iterator[VersionFile]:
     """Give what a version came from, parents before their children, each once."""
     open_ = [(each, False) for each in root.parents]
     files: dict[tuple[ModelName, Version], VersionFile] = {}
@@ -124,11 +175,11 @@ def _lineage(snapshot: Snapshot, root: Manifest) -> Iterator[VersionFile]:
         open_ += [(parent, True), *((each, False) for each in files[key].manifest.parents)]
 
 
-def _version(snapshot: Snapshot, parent: Parent) -> VersionFile:
+def _version(snapshot: RegistryFiles, parent: Parent) -> VersionFile:
     return snapshot.version(parent.model, parent.version)
 
 
-def _is_missing(current: Snapshot, each: VersionFile) -> bool:
+def _is_missing(current: RegistryFiles, each: VersionFile) -> bool:
     """Whether a version is not there yet; ConflictError where something else has its name and number."""
     name, version = each.manifest.model, each.manifest.version
     found = current.find(name, version)
@@ -155,7 +206,7 @@ def _fixed(manifest: Manifest) -> dict[str, object]:
     return {field: data.get(field) for field in IMMUTABLE_FIELDS}
 
 
-def _check_parents(current: Snapshot, missing: Sequence[VersionFile]) -> None:
+def _check_parents(current: RegistryFiles, missing: Sequence[VersionFile]) -> None:
     coming = {(each.manifest.model, each.manifest.version) for each in missing}
     lacking = {
         f"{parent.model}@{parent.version}": None
@@ -171,12 +222,19 @@ def _check_parents(current: Snapshot, missing: Sequence[VersionFile]) -> None:
         )
 
 
-def copy_blobs(found: Import, source: Store, target: Store, moved: Callable[[int], None]) -> None:
+def copy_blobs(found: Import, origin: Answering, target: Store, moved: Callable[[int], None]) -> None:
     """Bring the weights from one store to the other; every byte is held against the manifest before it is visible."""
-    sizes: dict[Digest, int] = {file.digest: file.size for each in found.versions for file in each.manifest.artifacts}
+    done: set[Digest] = set()
+    for each in found.versions:
+        sizes = {file.digest: file.size for file in each.file.manifest.artifacts if file.digest not in done}
+        done |= sizes.keys()
+        missing = {digest: size for digest, size in sizes.items() if not target.renewed(digest, size)}
+        if missing:
+            _copy(missing, origin.store_of(each.file.manifest), target, moved)
+
+
+def _copy(sizes: Mapping[Digest, int], source: Store, target: Store, moved: Callable[[int], None]) -> None:
     for digest, size in sizes.items():
-        if target.renewed(digest, size):
-            continue
         with source.open(digest) as stream:
             blob = target.put(stream, moved=moved)
         if (blob.digest, blob.size) != (digest, size):

@@ -196,8 +196,12 @@ class _Watched:
         return not_below(self._repository, left, self._now().values()) if left else left
 
     def _now(self) -> dict[str, str]:
-        """Read every ref of the registry, wherever it is."""
-        found = dict(refs.list_refs(self._repository, "refs/")) if self._is_here else self._fetched()
+        """Read main, and every ref of the registry that leads to more than main does, wherever it is."""
+        if self._is_here:
+            tip = refs.resolve(self._repository, MAIN)
+            found = {MAIN: tip, **dict(refs.list_beside(self._repository, tip))} if tip else {}
+        else:
+            found = self._fetched()
         if MAIN not in found:
             raise NotFoundError("the registry has no branch main", hint="its owner makes the first state: gitreg init")
         return found

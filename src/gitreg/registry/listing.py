@@ -1,13 +1,14 @@
-"""List the models through the index, where that is of the commit that is asked about."""
+"""List models and versions through the index, where that is of the commit that is asked about."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from gitreg.manifest import Lifecycle
 from gitreg.names import AliasName, EnvironmentName, ModelName, Version
 from gitreg.reader import indexing
-from gitreg.registry.results import ModelSummary
+from gitreg.registry.results import ModelSummary, VersionSummary
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # Files that cannot be read, and versions of no model: git is asked, and says what is wrong.
 _ODD = "SELECT EXISTS (SELECT 1 FROM problems) OR EXISTS (SELECT model FROM versions EXCEPT SELECT model FROM models)"
+_ODD_MODEL = "SELECT EXISTS (SELECT 1 FROM problems) OR NOT EXISTS (SELECT 1 FROM models WHERE model = ?)"
+_OF_MANIFEST = "SELECT deleted, created, author, lifecycle, size, reason FROM manifests WHERE id = ?"
 _LATEST = (
     "SELECT model, version FROM (SELECT v.model, v.version, row_number() OVER (PARTITION BY v.model ORDER BY "
     "instr(v.version, '-') > 0, v.precedence DESC) AS place FROM versions v "
@@ -58,3 +61,44 @@ def _summaries(connection: Connection, project: str | None) -> list[ModelSummary
         )
         for model, description, task in select(models, (project,))
     ]
+
+
+def versions_from_index(snapshot: Snapshot, name: ModelName) -> list[VersionSummary] | None:
+    """Summarise every version of a model, highest first; None where only git can."""
+    return indexing.at_hand(snapshot, lambda connection: _versions(connection, str(name)))
+
+
+def _versions(connection: Connection, model: str) -> list[VersionSummary] | None:
+    if connection.execute(_ODD_MODEL, (model,)).fetchone()[0]:
+        return None
+    rows = connection.execute(
+        "SELECT version, manifest FROM versions WHERE model = ? ORDER BY precedence DESC", (model,)
+    )
+    return [version_summary(connection, model, version, manifest) for version, manifest in rows.fetchall()]
+
+
+def version_summary(connection: Connection, model: str, version: str, manifest: int) -> VersionSummary:
+    """Summarise a version by the row of its manifest."""
+    select = connection.execute
+    deleted, created, author, lifecycle, size, reason = select(_OF_MANIFEST, (manifest,)).fetchone()
+    metrics = select("SELECT key, value FROM metrics WHERE manifest = ? ORDER BY rowid", (manifest,))
+    labels = select("SELECT key, value FROM labels WHERE manifest = ? ORDER BY rowid", (manifest,))
+    aliases = select("SELECT alias FROM aliases WHERE model = ? AND version = ? ORDER BY alias", (model, version))
+    deployed = select(
+        "SELECT e.name FROM environments e JOIN deployments d ON d.environment = e.name AND d.model = ? "
+        "AND d.until IS NULL WHERE ? IN (d.version, d.canary_version) ORDER BY e.place",
+        (model, version),
+    )
+    return VersionSummary(
+        model=ModelName.parse(model),
+        version=Version(version),
+        created=created,
+        author=author,
+        lifecycle=lifecycle if deleted else Lifecycle(lifecycle),
+        metrics=dict(metrics),
+        labels=dict(labels),
+        size=size,
+        aliases=tuple(AliasName(alias) for (alias,) in aliases),
+        deployed=tuple(EnvironmentName(name) for (name,) in deployed),
+        reason=reason,
+    )

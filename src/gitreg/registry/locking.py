@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from gitreg.manifest import Manifest
     from gitreg.objects import Progress, Store
-    from gitreg.reader import Snapshot
-    from gitreg.writer import Target
+    from gitreg.reader import RegistryFiles
+    from gitreg.registry.opened import Opened
 
 LOCK_FILE = "models.lock"
 FORMAT = "gitreg/lock/v1"
@@ -122,10 +123,10 @@ def read_lock(path: Path) -> Lock:
         raise InvalidError(f"{str(path)!r} cannot be read: {error.strerror}") from error
 
 
-def lock_models(snapshot: Snapshot, named: str, selectors: Sequence[str], path: Path, how: How) -> Locked:
+def lock_models(registry: Opened, selectors: Sequence[str], path: Path, how: How) -> Locked:
     """Add versions to a lock file, or without any bring all in it up to what their selectors mean now.
 
-    `named` is the registry's path or URL. ConflictError where the lock file is of another registry.
+    ConflictError where the lock file is of another registry.
     """
     from gitreg.objects.faults import reading
     from gitreg.objects.local import write_whole
@@ -134,10 +135,12 @@ def lock_models(snapshot: Snapshot, named: str, selectors: Sequence[str], path: 
     wanted = {str(Selector.parse(text).model): text for text in selectors}
     if how.folder is not None and len(wanted) != 1:
         raise InvalidError("--folder is for one model", hint="name one MODEL@VERSION with it")
+    named, files = registry.address, registry.files()
     with reading(path.parent), locked_folder(path.parent):
         old = read_lock(path) if path.exists() or not selectors else Lock(registry="", models={})
-        _check_same_registry(snapshot, named, old, path)
-        models = _locked_anew(snapshot, old, list(wanted.values()), how.folder)
+        if old.registry != named:
+            _check_same_registry(registry, old, path)
+        models = _locked_anew(files, old, list(wanted.values()), how.folder)
         lock = Lock(registry=named, models=models)
         changed = tuple(name for name in models if models[name] != old.models.get(name))
         if how.check and changed:
@@ -153,27 +156,24 @@ def lock_models(snapshot: Snapshot, named: str, selectors: Sequence[str], path: 
     return Locked(file=path, models=tuple(models[name] for name in sorted(models, key=str)), changed=changed)
 
 
-def _check_same_registry(snapshot: Snapshot, named: str, old: Lock, path: Path) -> None:
+def _check_same_registry(registry: Opened, old: Lock, path: Path) -> None:
     """Refuse a lock file with commits that this registry does not have; under another name it may be the same one."""
-    known = snapshot.repository.objects
-    if old.registry == named:
-        return
-    for each in old.models.values():
-        if known.info(each.commit) is None:
+    for each in {each.commit: each for each in old.models.values()}.values():
+        if registry.at_commit(each.commit) is None:
             raise ConflictError(
-                f"{path} is of another registry, {old.registry}: {named} does not have the commit {each.commit[:10]}"
-                f" that {each.model} was locked at",
+                f"{path} is of another registry, {old.registry}: {registry.address} does not have the commit"
+                f" {each.commit[:10]} that {each.model} was locked at",
                 hint="a lock file is of one registry: choose another with --lock-file, or remove it to begin anew",
             )
 
 
 def _locked_anew(
-    snapshot: Snapshot, old: Lock, wanted: Sequence[str], folder: str | None
+    files: RegistryFiles, old: Lock, wanted: Sequence[str], folder: str | None
 ) -> dict[ModelName, LockedModel]:
     """Look up what selectors mean now, those of a lock where there are none, and put it in the place of what was."""
     models = dict(old.models)
     for text in wanted or [each.selector for each in old.models.values()]:
-        new = _resolve(snapshot, text)
+        new = _resolve(files, text)
         before = old.models.get(new.model)
         place = folder if folder is not None else before.folder if before else f"models/{new.model}"
         new = replace(new, folder=place)
@@ -296,37 +296,31 @@ def _chosen(lock: Lock, path: Path, text: str) -> LockedModel:
     return found
 
 
-def check_locked(target: Target, locked: LockedModel) -> None:
-    """Make sure that the registry's history says what a lock file says.
+def check_locked(registry: Opened, locked: LockedModel) -> Manifest:
+    """Make sure that the registry's history says what a lock file says, and give the manifest.
 
     ConflictError: main does not have the commit. IntegrityError: the manifest there is another.
     """
-    from gitreg.git import history
-    from gitreg.reader import Snapshot
-
-    objects = target.repository.objects
-    # A registry that was never fetched has no tip to ask for.
-    tip = target.tip() if objects.info(locked.commit) is not None else target.refresh()
-    if objects.info(locked.commit) is None or not history.is_on_first_parent_chain(
-        target.repository, locked.commit, tip
-    ):
+    files = registry.at_commit(locked.commit)
+    if files is None:
         raise ConflictError(
             f"the registry's main does not have the commit {locked.commit[:10]} that {locked.model} was locked at",
             hint="is it another registry? --registry names one; or lock it again: gitreg lock",
         )
-    found = Snapshot(target.repository, locked.commit).version(locked.model, locked.version)
+    found = files.version(locked.model, locked.version)
     said = {file.path: (file.digest, file.size) for file in found.manifest.artifacts}
     if found.digest != locked.manifest_digest or said != {each.path: (each.digest, each.size) for each in locked.files}:
         raise IntegrityError(
             f"{locked.model}@{locked.version} at the registry's commit {locked.commit[:10]} is not what was locked",
             hint="the lock file was changed by hand, or is another registry's; lock it again: gitreg lock",
         )
+    return found.manifest
 
 
-def _resolve(snapshot: Snapshot, text: str) -> LockedModel:
+def _resolve(registry: RegistryFiles, text: str) -> LockedModel:
     from gitreg.registry import reads
 
-    found = reads.found(snapshot, Selector.parse(text))
+    found = reads.found(registry, Selector.parse(text))
     manifest = found.manifest
     if not manifest.artifacts:
         raise InvalidError(f"{manifest.model}@{manifest.version} has no files: it is external", hint="leave it out")
@@ -335,7 +329,7 @@ def _resolve(snapshot: Snapshot, text: str) -> LockedModel:
         model=manifest.model,
         version=manifest.version,
         selector=text,
-        commit=snapshot.commit,
+        commit=registry.commit,
         manifest_digest=found.digest,
         folder="",
         files=tuple(sorted(files, key=lambda file: file.path)),

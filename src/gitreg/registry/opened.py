@@ -104,6 +104,25 @@ class Opened:
             tip = commit_before(target.repository, tip, at)
         return Snapshot(target.repository, tip, self._parsed)
 
+    def at_commit(self, commit: str) -> RegistryFiles | None:
+        """Read the registry as it was at a commit; None where main never was there."""
+        from gitreg.git.history import is_on_first_parent_chain
+
+        target = self.target
+        objects = target.repository.objects
+        # A registry that was never fetched has no tip to ask for.
+        tip = target.tip() if objects.info(commit) is not None else target.refresh()
+        if objects.info(commit) is None or not is_on_first_parent_chain(target.repository, commit, tip):
+            return None
+        return Snapshot(target.repository, commit)
+
+    @property
+    def address(self) -> str:
+        """Where the registry is, as others may read it: a path, or a URL without credentials."""
+        from gitreg.git.checkout import without_credentials
+
+        return without_credentials(self.target.url or self.location.text)
+
     def tip(self) -> str:
         """Name the newest commit of main that is known here; a URL is asked once, and by `refresh`.
 

@@ -180,7 +180,7 @@ def promote(snapshot: Snapshot, name: ModelName, source: str, target: str | None
     running = snapshot.pointer(where, name)
     if running is None:
         raise NotFoundError(f"nothing of {name} is deployed in {where}", hint=f"gitreg deploy {name}@VERSION {where}")
-    goal = known_environment(snapshot, target) if target else _next_environment(snapshot, where)
+    goal = known_environment(snapshot, target) if target else next_environment(snapshot, where)
     if goal == where:
         raise InvalidError(f"{name} cannot be promoted from {where} to itself")
     pointer = Deployment(environment=goal, model=name, version=running.version)
@@ -188,7 +188,8 @@ def promote(snapshot: Snapshot, name: ModelName, source: str, target: str | None
     return _point(snapshot, pointer, subject, _trailers(reason, "promote"))
 
 
-def _next_environment(snapshot: Snapshot, where: EnvironmentName) -> EnvironmentName:
+def next_environment(snapshot: Snapshot, where: EnvironmentName) -> EnvironmentName:
+    """Name the environment that comes after one; InvalidError where there are none or several."""
     following = [rule.name for rule in snapshot.settings.environments if rule.after == where]
     if len(following) == 1:
         return following[0]

@@ -16,7 +16,7 @@ from gitreg.records import dataclass
 from gitreg.registry.results import LineageNode, ModelSummary, StatusRow, VersionDetails, VersionSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from gitreg.access import Access
     from gitreg.deployment import Deployment, Status
@@ -110,6 +110,12 @@ def show(snapshot: RegistryFiles, selector: Selector) -> VersionDetails:
 
 def versions(snapshot: RegistryFiles, name: ModelName) -> list[VersionSummary]:
     """Summarise every version of a model, highest first."""
+    if isinstance(snapshot, Snapshot) and (snapshot.repository.common_dir / INDEX).exists():
+        from gitreg.registry.listing import versions_from_index
+
+        listed = versions_from_index(snapshot, name)
+        if listed is not None:
+            return listed
     return [row for _, row in rows(snapshot, name)][::-1]
 
 
@@ -162,7 +168,7 @@ def _row(
         metrics=manifest.metrics,
         labels=manifest.labels,
         size=manifest.total_size,
-        aliases=tuple(alias for alias, target in aliases.items() if target == version),
+        aliases=tuple(sorted(alias for alias, target in aliases.items() if target == version)),
         deployed=tuple(where for where, versions in running.items() if version in versions),
     )
 
@@ -269,8 +275,14 @@ def newest_first(rows: Iterable[DeploymentRecord], chosen: Sequence[EnvironmentN
     return sorted(rows, key=lambda row: (row.time, order[row.environment], row.number), reverse=True)
 
 
-def log(snapshot: Snapshot, name: ModelName | None, limit: int | None) -> list[LogEntry]:
-    """Tell what changed, newest first."""
+def log(
+    snapshot: Snapshot,
+    name: ModelName | None,
+    limit: int | None,
+    behind: str | None = None,
+    may_tell: Callable[[str], bool] | None = None,
+) -> list[LogEntry]:
+    """Tell what changed, newest first, of paths that may be told of; `behind` is the last commit that was told of."""
     paths: tuple[str, ...] = ()
     if name is not None:
         snapshot.model(name)
@@ -281,7 +293,9 @@ def log(snapshot: Snapshot, name: ModelName | None, limit: int | None) -> list[L
         )
     from gitreg.reader import log as read_log
 
-    return list(read_log(snapshot.repository, snapshot.commit, paths=paths, limit=limit))
+    more = limit if behind is None or limit is None else limit + 1  # it is the first one then
+    entries = read_log(snapshot.repository, behind or snapshot.commit, paths=paths, limit=more, may_tell=may_tell)
+    return [each for each in entries if each.commit != behind]
 
 
 def complete(snapshot: RegistryFiles, prefix: str) -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError
-from gitreg.index.pages import Query, Search
+from gitreg.index.pages import Query
+from gitreg.names import ModelName
 from gitreg.reader import indexing
 from gitreg.recommend import pareto, vectors
 from gitreg.recommend.advice import CANDIDATES, recommend
@@ -17,10 +18,10 @@ from gitreg.recommend.documents import LONGEST_CARD, Document, language, languag
 from gitreg.recommend.ranking import Ranker
 from gitreg.records import dataclass, replace
 from gitreg.registry.results import Recommendation
-from gitreg.registry.search import surroundings
+from gitreg.registry.search import prepared_search
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from sqlite3 import Connection
 
     from gitreg.git import Repository
@@ -64,17 +65,25 @@ class Asked:
     limit: int = CANDIDATES
 
 
-def recommend_from(snapshot: Snapshot, asked: Asked, *, now: bool) -> Recommendation:
-    """Recommend models as they are at a snapshot; with `now` the index is brought up to it and kept."""
+def recommend_from(
+    snapshot: Snapshot, asked: Asked, *, now: bool, may_read: Callable[[ModelName], bool] | None = None
+) -> Recommendation:
+    """Recommend models as they are at a snapshot; with `now` the index is brought up to it and kept.
+
+    With `may_read` the others are as if they were not there: no count, place or score speaks of them.
+    """
     if not 1 <= asked.limit <= MOST:
         raise InvalidError(f"--limit: found {asked.limit}, allowed: 1 to {MOST}")
     words(asked.need)
-    aims = pareto.aims(asked.maximize, asked.minimize)
+    aims = pareto.aims(_measured(asked.maximize), _measured(asked.minimize))
     model, notes = _model(snapshot.repository)
 
     def question(connection: Connection) -> tuple[list[Recommended], int]:
-        chosen = _meeting(snapshot, connection, asked.where) if asked.where else None
-        matches, known = _ranked(snapshot, connection, asked, model, chosen, keep=now)
+        chosen = _meeting(snapshot, connection, asked.where, may_read) if asked.where else None
+        if may_read is None:
+            matches, known = _ranked(snapshot, connection, asked, model, chosen, keep=now)
+        else:
+            matches, known = _asked(Corpus.of(_documents(connection, may_read), model), asked, chosen)
         stands = chosen or {match.key: _latest(connection, match.key)[0] for match in matches}
         named = [replace(match, key=f"{match.key}@{stands[match.key][1]}") for match in matches]
         measures = {
@@ -90,7 +99,7 @@ def recommend_from(snapshot: Snapshot, asked: Asked, *, now: bool) -> Recommenda
         aims=tuple(map(str, aims)),
         considered=considered,
         places=tuple(places),
-        notes=(*notes, *told),
+        notes=(*notes, *(told if may_read is None else ())),  # they tell which fields there are
     )
 
 
@@ -99,7 +108,7 @@ def _ranked(  # noqa: PLR0913 - what is asked, of what, and whether to keep that
     connection: Connection,
     asked: Asked,
     model: vectors.StaticModel | None,
-    only: Container[str] | None,
+    only: Collection[str] | None,
     *,
     keep: bool,
 ) -> tuple[list[Match], int]:
@@ -108,15 +117,16 @@ def _ranked(  # noqa: PLR0913 - what is asked, of what, and whether to keep that
     def documents() -> list[Document]:
         return _documents(connection)
 
-    def ranked(corpus: Corpus) -> tuple[list[Match], int]:
-        with Ranker(corpus) as ranker:
-            return ranker.rank(asked.need, asked.limit, only), len(corpus.keys)
-
     path = indexing.index_file(snapshot.repository).path.with_name(NAME)
     try:
-        return ranked(kept(path, snapshot.commit, model, documents, keep=keep))
+        return _asked(kept(path, snapshot.commit, model, documents, keep=keep), asked, only)
     except sqlite3.DatabaseError:  # what is kept is damaged; where it is the index, the next line says so
-        return ranked(Corpus.of(documents(), model))
+        return _asked(Corpus.of(documents(), model), asked, only)
+
+
+def _asked(corpus: Corpus, asked: Asked, only: Collection[str] | None) -> tuple[list[Match], int]:
+    with Ranker(corpus) as ranker:
+        return ranker.rank(asked.need, asked.limit, only), corpus.count
 
 
 def _model(repository: Repository) -> tuple[vectors.StaticModel | None, list[str]]:
@@ -139,10 +149,15 @@ def _latest(connection: Connection, model: str | None = None) -> list[_Chosen]:
     return connection.execute(f"{query} WHERE models.model = ?", (model,)).fetchall()
 
 
-def _meeting(snapshot: Snapshot, connection: Connection, conditions: Sequence[str]) -> dict[str, _Chosen]:
+def _meeting(
+    snapshot: Snapshot,
+    connection: Connection,
+    conditions: Sequence[str],
+    may_read: Callable[[ModelName], bool] | None,
+) -> dict[str, _Chosen]:
     """Choose of each model the latest of the versions that meet the conditions."""
     query = Query(conditions=(*conditions, _RESOLVES))
-    hits, _ = Search(query, surroundings(snapshot, connection)).run(connection, snapshot.commit)
+    hits, _ = prepared_search(snapshot, query, connection, may_read).run(connection, snapshot.commit)
     best: dict[str, Hit] = {}
     for hit in hits:  # the highest of a model comes first
         known = best.setdefault(hit.model, hit)
@@ -151,12 +166,13 @@ def _meeting(snapshot: Snapshot, connection: Connection, conditions: Sequence[st
     return {model: (model, hit.version, hit.manifest) for model, hit in best.items()}
 
 
-def _documents(connection: Connection) -> list[Document]:
-    """Describe each model that has a version, by its latest."""
+def _documents(connection: Connection, may_read: Callable[[ModelName], bool] | None = None) -> list[Document]:
+    """Describe each model that has a version, by its latest; of some models alone."""
     labels = defaultdict[str, list[tuple[str, str]]](list)
     for model, key, value in connection.execute("SELECT model, key, value FROM model_labels ORDER BY model, key"):
         labels[model].append((key, value))
-    return [_document(connection, each, labels[each[0]]) for each in _latest(connection)]
+    chosen = (each for each in _latest(connection) if may_read is None or may_read(ModelName.parse(each[0])))
+    return [_document(connection, each, labels[each[0]]) for each in chosen]
 
 
 def _document(connection: Connection, chosen: _Chosen, labels: Sequence[tuple[str, str]]) -> Document:
@@ -173,6 +189,11 @@ def _document(connection: Connection, chosen: _Chosen, labels: Sequence[tuple[st
         facts=tuple(dict.fromkeys(filter(None, facts))),
         card=card or "",
     )
+
+
+def _measured(names: Sequence[str]) -> list[str]:
+    """Take `auc` for metrics.auc, as `plot` and `compare` do."""
+    return [name if name == "size" or name.startswith("metrics.") else f"metrics.{name}" for name in names]
 
 
 def _measures(connection: Connection, manifest: int) -> dict[str, float]:

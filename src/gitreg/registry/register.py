@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gitreg.digest import Digest
-from gitreg.errors import ConflictError, InvalidError
+from gitreg.errors import ConflictError, DeniedError, InvalidError, UnavailableError
 from gitreg.layout import MODELS, model_path, version_path
-from gitreg.manifest import Lifecycle, Manifest, Model, Tombstone
+from gitreg.manifest import HEADER, Lifecycle, Manifest, Model, Tombstone
 from gitreg.names import ModelName, Version
 from gitreg.records import dataclass, field, replace
 from gitreg.writer import Plan
@@ -153,7 +153,12 @@ def upload(store: Store, request: RegisterRequest, inspected: Inspected | None) 
     """Put the files of a request into the object store."""
     from gitreg.objects import store_sources
 
-    return store_sources(store, _sources(request, inspected), request.progress, _digests()) if request.paths else ()
+    if not request.paths:
+        return ()
+    try:
+        return store_sources(store, _sources(request, inspected), request.progress, _digests())
+    except (UnavailableError, DeniedError) as error:
+        raise error.within(f"{request.model}@{request.version or f'({request.bump})'}")  # noqa: B904 - the same error
 
 
 def hashed(request: RegisterRequest, inspected: Inspected | None) -> tuple[StoredFile, ...]:
@@ -212,7 +217,8 @@ class Prepared:
 
     def manifest(self, version: Version) -> Manifest:
         """Build the manifest; InvalidError names every field that is wrong."""
-        return Manifest.parse(_bytes(self._data(version)), version_path(self.name, version))
+        data = _bytes(self._data(version), header=HEADER)  # as its file will be, so that it is parsed once
+        return Manifest.parse(data, version_path(self.name, version))
 
     def _data(self, version: Version) -> dict[str, object]:
         request = self.request
@@ -285,10 +291,10 @@ class Prepared:
         return Model.parse(_bytes({key: value for key, value in data.items() if value}), model_path(self.name))
 
 
-def _bytes(data: dict[str, object]) -> bytes:
+def _bytes(data: dict[str, object], *, header: str | None = None) -> bytes:
     from gitreg.wire import dump
 
-    return dump(data)
+    return dump(data, header=header)
 
 
 def _artifact(file: StoredFile, report: Mapping[str, object]) -> dict[str, object]:

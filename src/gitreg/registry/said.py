@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitreg.client.problems import violation
 from gitreg.errors import GitregError, IntegrityError
+from gitreg.gate_hooks.audit.entry import canonical, read
+from gitreg.gate_hooks.audit.result import Finding
+from gitreg.gate_hooks.audit.result import Verified as Audited
 from gitreg.manifest import Lifecycle, Manifest
 from gitreg.names import AliasName, EnvironmentName, ModelName, Version
 from gitreg.reader import DeploymentRecord, LogEntry
@@ -145,6 +148,33 @@ def written(row: Mapping[str, Any]) -> Written:
         notes=_texts(row.get("notes", ())),
         about=Manifest.from_data(about) if isinstance(about, dict) and "author" in about else None,
     )
+
+
+def notes(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read what is said beside an answer."""
+    return _texts(row.get("notes", ()))
+
+
+def decision(row: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """Read an entry of the audit log, and give its line as it stands there."""
+    line = canonical(row)
+    return line + b"\n", read(line)
+
+
+def audited(row: Mapping[str, Any]) -> Audited:
+    """Read what the proof of an audit log found."""
+    counts = ("entries", "accepted", "refused", "landed", "superseded", "commits", "older", "anchors", "damage")
+    return Audited(
+        **{name: int(row[name]) for name in counts},
+        head=_text(row.get("head")),
+        findings=tuple(map(_finding, row["findings"])),
+        notes=_texts(row["notes"]),
+    )
+
+
+def _finding(row: Mapping[str, Any]) -> Finding:
+    line = row.get("line")
+    return Finding(line=line if isinstance(line, int) else None, message=str(row["message"]), remedy=str(row["remedy"]))
 
 
 def _text(value: object) -> str | None:

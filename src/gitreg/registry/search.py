@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError
 from gitreg.index.compile import Surroundings
-from gitreg.index.pages import Hit, Query, Search
+from gitreg.index.pages import Query, Search
 from gitreg.index.schema import SCHEMA
-from gitreg.manifest import Lifecycle
-from gitreg.names import AliasName, EnvironmentName, ModelName, Version
+from gitreg.names import ModelName
 from gitreg.reader import indexing
 from gitreg.reader.history import parse_time
 from gitreg.records import dataclass
-from gitreg.registry.results import VersionSummary
+from gitreg.registry.listing import version_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from sqlite3 import Connection
 
     from gitreg.reader import Snapshot
+    from gitreg.registry.results import VersionSummary
 
 
 MAX_LIMIT = 1_000_000_000
@@ -75,21 +75,30 @@ class IndexState:
     deployments: int = 0
     problems: tuple[str, ...] = ()
     read: int | None = None
+    shallow: bool = False
+    """Whether the history of this clone is cut: older deployments are not known here."""
 
 
-def search(snapshot: Snapshot, query: Query, *, now: bool) -> Found:
-    """Find a page of the versions that meet every condition; without an order by model, highest version first."""
+def search(
+    snapshot: Snapshot, query: Query, *, now: bool, may_read: Callable[[ModelName], bool] | None = None
+) -> Found:
+    """Find a page of the versions that meet every condition; without an order by model, highest version first.
+
+    With `may_read` no row, cursor or note speaks of the others.
+    """
     _check(query)
 
     def question(connection: Connection) -> tuple[tuple[VersionSummary, ...], str | None, list[str]]:
-        prepared = _prepared(snapshot, query, connection)
+        prepared = prepared_search(snapshot, query, connection, may_read)
         hits, cursor = prepared.run(connection, snapshot.commit)
+        if may_read is not None:  # notes tell which fields there are
+            return tuple(version_summary(connection, hit.model, hit.version, hit.manifest) for hit in hits), cursor, []
         lacks = not hits or None in hits[0].keys  # what has no value comes last
         said = prepared.unknown(connection) if lacks and query.cursor is None else []
         problems = connection.execute("SELECT count(*) FROM problems").fetchone()[0]
         if problems:
             said.append(f"{problems} files could not be read and are left out; `gitreg check` shows what is wrong")
-        return tuple(_Rows(connection).summary(hit) for hit in hits), cursor, said
+        return tuple(version_summary(connection, hit.model, hit.version, hit.manifest) for hit in hits), cursor, said
 
     (versions, cursor, said), notes = indexing.ask(snapshot, question, now=now)
     notes += said
@@ -101,7 +110,7 @@ def explain(snapshot: Snapshot, query: Query, *, now: bool) -> Explained:
     _check(query)
 
     def question(connection: Connection) -> Explained:
-        found = _prepared(snapshot, query, connection)
+        found = prepared_search(snapshot, query, connection)
         sql = found.sql(connection)
         return Explained(sql=sql.text, parameters=tuple(map(repr, sql.values)), plan=tuple(found.plan(connection)))
 
@@ -115,8 +124,12 @@ def _check(query: Query) -> None:
         raise InvalidError(f"--limit: found {query.limit}, allowed: 1 to {MAX_LIMIT:,}")
 
 
-def _prepared(snapshot: Snapshot, query: Query, connection: Connection) -> Search:
-    return Search(query, surroundings(snapshot, connection))
+def prepared_search(
+    snapshot: Snapshot, query: Query, connection: Connection, may_read: Callable[[ModelName], bool] | None = None
+) -> Search:
+    """Compile a search; with `may_read` of some models alone."""
+    named = (lambda model: may_read(ModelName.parse(model))) if may_read else None
+    return Search(query, surroundings(snapshot, connection), named)
 
 
 def surroundings(snapshot: Snapshot, connection: Connection) -> Surroundings:
@@ -129,42 +142,6 @@ def surroundings(snapshot: Snapshot, connection: Connection) -> Surroundings:
 
     names = connection.execute("SELECT name FROM environments ORDER BY place")
     return Surroundings([name for (name,) in names], moment)
-
-
-class _Rows:
-    """Read what belongs to a version that was found."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-
-    def summary(self, hit: Hit) -> VersionSummary:
-        select = self.connection.execute
-        columns = "created, author, lifecycle, size, reason"
-        created, author, lifecycle, size, reason = select(
-            f"SELECT {columns} FROM manifests WHERE id = ?",
-            (hit.manifest,),
-        ).fetchone()
-        metrics = select("SELECT key, value FROM metrics WHERE manifest = ? ORDER BY rowid", (hit.manifest,))
-        labels = select("SELECT key, value FROM labels WHERE manifest = ? ORDER BY rowid", (hit.manifest,))
-        aliases = select("SELECT alias FROM aliases WHERE model = ? AND version = ?", (hit.model, hit.version))
-        deployed = select(
-            "SELECT e.name FROM environments e JOIN deployments d ON d.environment = e.name AND d.model = ? "
-            "AND d.until IS NULL WHERE ? IN (d.version, d.canary_version) ORDER BY e.place",
-            (hit.model, hit.version),
-        )
-        return VersionSummary(
-            model=ModelName.parse(hit.model),
-            version=Version(hit.version),
-            created=created,
-            author=author,
-            lifecycle=Lifecycle(lifecycle),
-            metrics=dict(metrics),
-            labels=dict(labels),
-            size=size,
-            aliases=tuple(AliasName(alias) for (alias,) in aliases),
-            deployed=tuple(EnvironmentName(name) for (name,) in deployed),
-            reason=reason,
-        )
 
 
 def build(snapshot: Snapshot, *, anew: bool) -> IndexState:
@@ -199,5 +176,6 @@ def state(snapshot: Snapshot, read: int | None = None) -> IndexState:
         current=commit == (snapshot.commit,),
         problems=problems,
         read=read,
+        shallow=snapshot.repository.is_shallow,
         **counts,
     )

@@ -257,11 +257,14 @@ def clone(url: str, path: Path | None = None) -> Path:
 
     Deploy tags stay on the server.
     """
+    from gitreg.client import is_server
     from gitreg.config import is_url, place_of
     from gitreg.git import remote
 
     url = url if is_url(url) else place_of(url)
-    target = path or Path(url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git"))
+    target = path or _folder_for(url)
+    if url.startswith(("http://", "https://")) and is_server(url):
+        url = url.rstrip("/") + remote.SERVED_AT
     if target.exists() and any(target.iterdir()):
         raise ConflictError(f"{target} exists and is not empty", hint="name a new folder")
     is_new = not target.exists()
@@ -273,8 +276,18 @@ def clone(url: str, path: Path | None = None) -> Path:
             raise InvalidError(f"{url} is no registry: it has no {SETTINGS}", hint="check the address")
         # Main alone came; proposals come with the next fetch, as in any clone. Deploy tags stay with the server.
         repository.run(["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"])
+        for key, value in remote.helpers(url):  # so that plain git gets in as well
+            repository.run(["config", key, value])
         install(repository, CLONE_HOOKS)
     return target
+
+
+def _folder_for(url: str) -> Path:
+    """Name a clone's folder as git does: by the last part of the URL; by the host where there is no other."""
+    scheme, separator, rest = url.rstrip("/").partition("://")
+    last = (rest if separator else scheme).rpartition("/")[2]
+    is_host = bool(separator) and last == rest
+    return Path(last.partition(":")[0] if is_host else last.rpartition(":")[2].removesuffix(".git"))
 
 
 def fix(repository: Repository) -> Sequence[Path]:
