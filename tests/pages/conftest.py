@@ -57,7 +57,7 @@ def _version(name: str, number: str, **more: object) -> tuple[str, bytes]:
 
 
 def _hostile() -> dict[str, bytes | None]:
-    dataset = {"name": f"set {SCRIPT}", "version": "1", "uri": f"javascript:{RUN}"}
+    dataset = {"name": f"dana's set {SCRIPT}", "version": "1", "uri": f"javascript:{RUN}"}
     training = {"datasets": [dataset], "hyperparameters": {"recipe": f'"{SCRIPT}', "deep": [f"'{SCRIPT}"]}}
     files = dict(
         [

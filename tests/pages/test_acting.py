@@ -65,6 +65,9 @@ def test_an_approval_is_given_and_what_it_was_for_is_deployed(visitor: Visit) ->
     refused = carol.get("/ui/actions/deploy", **what).text
     assert "has 0 of 1 approvals for prod" in plain(refused)
 
+    link = "/ui/actions/promote?model=health%2Fprogression&amp;source=staging&amp;environment=prod"
+    assert link not in carol.get("/ui/environments").text
+
     given = dana.confirm("approve", **what, comment="Residuals look fine.")
     assert given.status_code == 303
     page = dana.text(given.headers["location"])
@@ -72,8 +75,16 @@ def test_an_approval_is_given_and_what_it_was_for_is_deployed(visitor: Visit) ->
     assert "approve for prod by dana Residuals look fine." in page
     assert "health/progression" not in dana.text("/ui/approvals")
 
+    for address in ("/ui/environments", "/ui/models/health/progression/versions/1.0.0"):
+        assert link in carol.get(address).text
+        assert link not in dana.get(address).text
+    promoted = carol.text("/ui/actions/promote", model="health/progression", source="staging")
+    assert "Promote health/progression@1.0.0 from staging to prod" in promoted
+
     moved = carol.confirm("deploy", **what, reason="Asked for by the ward.")
     assert moved.status_code == 303
+    assert link not in carol.get("/ui/environments").text
+    assert "rollback?model=health%2Fprogression&amp;environment=prod" not in carol.get("/ui/environments").text
     page = carol.text(moved.headers["location"])
     assert "prod 1 deploy 1.0.0 \N{EN DASH} carol Asked for by the ward." in page
 

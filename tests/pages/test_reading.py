@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,6 +106,14 @@ def test_a_version_shows_everything_that_its_manifest_says(visitor: Visit) -> No
         assert each in text
 
 
+def test_a_data_set_leads_to_the_versions_that_name_it(visitor: Visit) -> None:
+    page = visitor("alice").get("/ui/models/lab/hostile/versions/1.0.0").text
+    [link] = re.findall(r'href="(/ui/search[^"]*dataset[^"]*)"', page)
+    found = visitor("alice").text(unescape(link))
+    assert "lab/hostile 1.1.0" in found
+    assert "lab/hostile 1.0.0" in found
+
+
 def test_the_lineage_graph_links_to_the_versions_it_shows(visitor: Visit) -> None:
     page = visitor("alice").get(f"{MODEL}/versions/1.2.0").text
     graph = page.partition("<svg width")[2].partition("</svg>")[0]
@@ -148,6 +158,14 @@ def test_the_board_shows_canaries_drift_and_what_waits(visitor: Visit) -> None:
     assert "canary 10% 1.2.0" in text
     assert "Drift. lab/hostile in staging: 1.1.0 failed" in text
     assert "2.0.0 rejected" in text
+
+
+def test_a_rollback_is_offered_where_there_is_something_to_go_back_to(visitor: Visit) -> None:
+    board = visitor("carol").get("/ui/environments").text
+    offered = set(re.findall(r"rollback\?model=([a-z%0-9A-Z-]+)&amp;environment=([a-z]+)", board))
+    assert ("vision%2Fdigit-reader", "prod") in offered
+    assert ("cellar%2Fwine-cultivar", "prod") not in offered, "its last change was one itself"
+    assert ("lab%2Fhostile", "staging") not in offered, "it had one deployment only"
 
 
 def test_the_timeline_can_be_narrowed(visitor: Visit) -> None:

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gitreg.server import heads
 from gitreg.server.heads import Heads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.requests import Request
+
+LARGE = 32 << 20  # more than the buffers of both sides hold
 
 
 async def echo(request: Request) -> JSONResponse:
@@ -26,10 +29,14 @@ async def echo(request: Request) -> JSONResponse:
     return JSONResponse({"headers": names, "size": len(body)})
 
 
+async def large(_: Request) -> Response:
+    return Response(b"x" * LARGE)
+
+
 @contextmanager
 def serving(protocol: type[Heads]) -> Iterator[socket.socket]:
     """Connect to a server of this protocol."""
-    app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"])])
+    app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"]), Route("/large", large)])
     config = uvicorn.Config(app, port=0, http=protocol, log_config=None, lifespan="off", proxy_headers=False)
     listener = config.bind_socket()
     server = uvicorn.Server(config)
@@ -149,3 +156,41 @@ def test_lines_behind_a_chunked_body_are_no_headers() -> None:
         found = answer(client)
 
     assert b'"headers":["connection","host","transfer-encoding"]' in found
+
+
+def test_who_asks_and_does_not_take_the_answer_is_cut_off() -> None:
+    gone = threading.Event()
+
+    class Hasty(Heads):
+        stalled = 0.05
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            gone.set()
+
+    with serving(Hasty) as client:
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        assert gone.wait(30)
+
+
+def test_who_takes_enough_of_an_answer_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = threading.Semaphore(0)
+    monkeypatch.setattr(heads, "LEAST", 0)  # whatever is taken is enough
+
+    class Watched(Heads):
+        stalled = 0.01
+
+        def _look(self) -> None:
+            super()._look()
+            looked.release()
+
+    with serving(Watched) as client:
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        for _ in range(3):
+            assert looked.acquire(timeout=30)
+
+        size = 0
+        while piece := client.recv(1 << 20):
+            size += len(piece)
+    assert size > LARGE

@@ -35,12 +35,17 @@ def page(items: list[Any], following: str | None, commit: str) -> Response:
     return answer({"items": items, "next": following}, commit)
 
 
-def unchanged(request: Request, tag: str) -> Response | None:
-    """Answer 304 where the client has what the tag names (RFC 9110, 13.1.2)."""
+def unchanged(request: Request, tag: str, commit: str | None = None) -> Response | None:
+    """Answer 304 where the client has what the tag names (RFC 9110, 13.1.2); it is so at a commit, else at the tag."""
+    tags = tags_of(request)
+    if "*" not in tags and tag not in tags:
+        return None
+    return Response(None, _NOT_MODIFIED, {"ETag": f'"{tag}"', COMMIT: commit or tag})
+
+
+def tags_of(request: Request) -> set[str]:
+    """Read what If-None-Match names, without quotes."""
     asked = request.headers.get("if-none-match")
     if asked is None:
-        return None
-    tags = {each.strip().removeprefix("W/") for each in asked.split(",", _MOST_TAGS)}
-    if "*" not in tags and f'"{tag}"' not in tags:
-        return None
-    return Response(None, _NOT_MODIFIED, {"ETag": f'"{tag}"'})
+        return set()
+    return {each.strip().removeprefix("W/").strip('"') for each in asked.split(",", _MOST_TAGS)}

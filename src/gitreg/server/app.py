@@ -31,10 +31,13 @@ from gitreg.server.operations.tracing import Tracing
 from gitreg.server.pages.app import pages
 from gitreg.server.pages.site import Site
 from gitreg.server.rest import openapi, routers
+from gitreg.server.rest.express import Express
+from gitreg.server.rest.routes import allowed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 
+    from fastapi import APIRouter
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -60,8 +63,10 @@ def create_app(serving: Serving) -> App:
     )
     inside.state.serving = serving
     inside.router.redirect_slashes = False
-    _speak_in_problems(inside)
-    for router in routers():
+    inside.add_middleware(Express)
+    served = routers()
+    _speak_in_problems(inside, served)
+    for router in served:
         inside.include_router(router)
     inside.openapi = lambda: openapi.document(inside)  # type: ignore[method-assign] # FastAPI's own way
     ready = Readiness(probes(serving.git_dir, lambda: serving.registry.store, is_replica=serving.primary is not None))
@@ -84,7 +89,7 @@ def from_environment() -> App:
     from gitreg.server.serving import open_serving
 
     configure(os.environ.get("GITREG_SERVE_LOG_FORMAT", "json"), os.environ.get("GITREG_SERVE_LOG_LEVEL", "info"))
-    return create_app(open_serving(os.environ["GITREG_SERVE_PATH"]))
+    return create_app(open_serving(os.environ["GITREG_SERVE_PATH"], is_apart=True))
 
 
 def _site(serving: Serving) -> Site:
@@ -98,7 +103,7 @@ def _site(serving: Serving) -> Site:
     )
 
 
-def _speak_in_problems(app: FastAPI) -> None:
+def _speak_in_problems(app: FastAPI, served: tuple[APIRouter, ...]) -> None:
     """Answer every error as problem details."""
 
     @app.exception_handler(GitregError)
@@ -114,6 +119,9 @@ def _speak_in_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def routed(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
-        return problems.of_status(request, error.status_code, error.headers)
+        headers = dict(error.headers or {})
+        if methods := error.status_code == problems.NO_METHOD and allowed(served, request.url.path):
+            headers["Allow"] = ", ".join(methods)
+        return problems.of_status(request, error.status_code, headers)
 
     app.add_exception_handler(Exception, problems.bug)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
 from typing import TYPE_CHECKING
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from gitreg.errors import GitregError, NotFoundError
+from gitreg.errors import GitregError, IntegrityError, NotFoundError, UnavailableError
+from gitreg.objects.faults import NoStoreError
 from gitreg.objects.ranges import Ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from starlette.requests import Request
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from gitreg.objects.recipes import Layout
 
 SIGNED_FOR = 900  # seconds
+_LOG = logging.getLogger(__name__)
 _FOUND = 307
 _PARTIAL = 206
 _NOT_MODIFIED = 304
@@ -33,13 +36,19 @@ class RangeError(GitregError):
     http_status = 416
 
 
-def download(request: Request, store: Store, digest: Digest, *, signs: bool) -> Response:
-    """Answer with the bytes of a digest; one range of them, where one is asked for. Nothing is held in memory."""
-    headers = _headers(digest)
+def download(
+    request: Request, store: Store, digest: Digest, *, signs: bool, told: Mapping[str, str] | None = None
+) -> Response:
+    """Answer with the bytes of a digest; one range of them, where one is asked for. Nothing is held in memory.
+
+    What the caller has `told` stands in the headers of each answer.
+    """
+    told = told or {}
+    headers = {**_headers(digest), **told}
     if f'"{digest}"' in {each.strip() for each in request.headers.get("if-none-match", "").split(",")[:16]}:
-        return Response(None, _NOT_MODIFIED, {"ETag": headers["ETag"]})
+        return Response(None, _NOT_MODIFIED, {"ETag": headers["ETag"], **told})
     if signs and (url := _signed(store, digest)):
-        return RedirectResponse(url, _FOUND, {"Cache-Control": "no-store"})
+        return RedirectResponse(url, _FOUND, {**told, "Cache-Control": "no-store"})
     layout, where = _found(store, digest)
     span = _span(request, digest, layout.size)
     status, (begin, end) = (200, (0, layout.size)) if span is None else (_PARTIAL, span)
@@ -59,7 +68,6 @@ def _headers(digest: Digest) -> dict[str, str]:
         "ETag": f'"{digest}"',
         "Repr-Digest": f"sha-256=:{number}:",
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, max-age=31536000, immutable",
         "Content-Disposition": "attachment",
     }
 
@@ -83,7 +91,17 @@ def _found(store: Store, digest: Digest) -> tuple[Layout, Store]:
             return each.layout(digest), each
         except GitregError as error:
             missing = missing or error
-    raise missing or NotFoundError(f"blob {digest} is nowhere")
+    raise untold(missing or NotFoundError(f"blob {digest} is nowhere"), f"the file {digest}")
+
+
+def untold(error: GitregError, what: str = "the file") -> GitregError:
+    """Say of a store's error what its kind is; where on this machine, is for the log and no reader."""
+    _LOG.warning("%s: %s", what, error)
+    if isinstance(error, IntegrityError):
+        return IntegrityError(f"{what} is damaged in the store", hint="whoever keeps the registry runs gitreg fsck")
+    if isinstance(error, NotFoundError) and not isinstance(error, NoStoreError):
+        return NotFoundError(f"{what} is not in the store", hint="whoever keeps the registry runs gitreg fsck")
+    return UnavailableError("the store of the files cannot be reached now", hint="try again in a while")
 
 
 def _whole(store: Store, digest: Digest) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Bound what comes before a request's body, in size and in time, where uvicorn does not."""
+"""Bound what uvicorn does not: what comes before a request's body, in size and in time, and who takes no answer."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ if TYPE_CHECKING:
 # The guard draws the finer line, and explains it. Here part of the body before may be counted along.
 MOST = 512 << 10
 PATIENCE = 30.0
+# An answer of which so few bytes a second are taken, for as long as that, is not wanted: each holds a place.
+LEAST = 1024
+STALLED = 60.0
 
 
 class Heads(HttpToolsProtocol):
     """A connection on which the head of a request is whole within some seconds and some kilobytes, or ends.
 
     Lines that follow a chunked body are no headers: a proxy that takes a header from what its clients send may let them
-    pass, and uvicorn would put them among the others.
+    pass, and uvicorn would put them among the others. Whoever asks and does not take the answer is cut off.
     """
 
     patience = PATIENCE
+    stalled = STALLED
+    _taking: asyncio.TimerHandle | None = None
+    _left = 0
     _timer: asyncio.TimerHandle | None = None
     _is_head = True
     _size = 0
@@ -34,7 +40,32 @@ class Heads(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop()
+        self._stop_looking()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Look whether the client takes what is sent: it is more than waits in between."""
+        super().pause_writing()
+        self._stop_looking()
+        self._left = self.transport.get_write_buffer_size()
+        self._taking = self.loop.call_later(self.stalled, self._look)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has taken it."""
+        self._stop_looking()
+        super().resume_writing()
+
+    def _look(self) -> None:
+        before, self._left = self._left, self.transport.get_write_buffer_size()
+        if before - self._left < LEAST * self.stalled:
+            self.transport.abort()
+        else:
+            self._taking = self.loop.call_later(self.stalled, self._look)
+
+    def _stop_looking(self) -> None:
+        timer, self._taking = self._taking, None
+        if timer is not None:
+            timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless the head grows without end."""

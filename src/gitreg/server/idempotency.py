@@ -1,7 +1,7 @@
 """Remember what was answered to a request that carries an Idempotency-Key, so that a retry does nothing twice.
 
-The key goes into the commit as well, as a hash in its trailer `Request`: a server that was killed between the commit
-and the note finds the commit again.
+The key goes into the commit as well, as a hash in its trailer `Request` (`writer.once`): a server that was killed
+between the commit and the note finds the commit again, and one that only was slow finds that of whoever took over.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError, UnavailableError
@@ -19,15 +19,15 @@ from gitreg.records import dataclass
 from gitreg.server.problems import UnderwayError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NAME = "requests.sqlite"
-TRAILER = "Request"
 KEPT = 24 * 3600.0
 MOST_OF_ONE = 10_000
 MOST = 100_000
 LONGEST = 255
-# What is begun and not answered after so long was begun by a process that is gone.
+# What is begun and not answered after so long was begun by a process that is gone, or as good as gone.
 ABANDONED = 120.0
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOG = logging.getLogger(__name__)
@@ -81,10 +81,13 @@ class Remembered:
         self._path = git_dir / "gitreg" / NAME
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        # What this process is at, and since when: nobody else has taken it over where the file says the same.
+        self._working: dict[str, float] = {}
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; nothing is at work any more."""
         with self._lock:
+            self._working.clear()
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -100,12 +103,15 @@ class Remembered:
             found = connection.execute(
                 "SELECT body, begun, tip, status, answer, location FROM requests WHERE id = ?", (request.id,)
             ).fetchone()
+            if request.id in self._working:
+                raise _underway()
             if found is None:
                 self._make_room(connection, request)
                 connection.execute(
                     "INSERT INTO requests(id, caller, body, begun, tip) VALUES (?, ?, ?, ?, ?)",
                     (request.id, request.caller, request.body, now, request.tip),
                 )
+                self._working[request.id] = now
                 return None
             body, begun, tip, status, answer, location = found
             if body != request.body:
@@ -115,13 +121,14 @@ class Remembered:
             if status is not None:
                 return Answer(status=status, body=answer, location=location)
             if now - begun < ABANDONED:
-                raise UnderwayError("the request with this Idempotency-Key is being answered", hint="ask again soon")
+                raise _underway()
             connection.execute("UPDATE requests SET begun = ? WHERE id = ?", (now, request.id))
+            self._working[request.id] = now
             return Abandoned(tip=tip)
 
     def done(self, request: Request, answer: Answer) -> None:
         """Note what was answered."""
-        with self._lock, self._transaction() as connection:
+        with self._ended(request) as (connection, _):
             connection.execute(
                 "UPDATE requests SET status = ?, answer = ?, location = ? WHERE id = ?",
                 (answer.status, answer.body, answer.location, request.id),
@@ -129,14 +136,27 @@ class Remembered:
 
     def undecided(self, request: Request) -> None:
         """Note that nobody works at a request any more, which may have landed: the next try looks for its commit."""
-        begun = time.time() - ABANDONED - 1
-        with self._lock, suppress(UnavailableError), self._transaction() as connection:
-            connection.execute("UPDATE requests SET begun = ? WHERE id = ? AND status IS NULL", (begun, request.id))
+        long_ago = time.time() - ABANDONED - 1
+        with suppress(UnavailableError), self._ended(request) as (connection, begun):
+            connection.execute(
+                "UPDATE requests SET begun = ? WHERE id = ? AND begun = ? AND status IS NULL",
+                (long_ago, request.id, begun),
+            )
 
     def failed(self, request: Request) -> None:
-        """Forget a request that changed nothing: it may be tried again."""
-        with self._lock, suppress(UnavailableError), self._transaction() as connection:
-            connection.execute("DELETE FROM requests WHERE id = ? AND status IS NULL", (request.id,))
+        """Forget a request that changed nothing: it may be tried again. One that somebody took over is theirs."""
+        with suppress(UnavailableError), self._ended(request) as (connection, begun):
+            connection.execute(
+                "DELETE FROM requests WHERE id = ? AND begun = ? AND status IS NULL", (request.id, begun)
+            )
+
+    @contextmanager
+    def _ended(self, request: Request) -> Iterator[tuple[sqlite3.Connection, float]]:
+        """Change what is said of a request that this process began, and is at no more."""
+        with self._lock:
+            begun = self._working.pop(request.id, 0.0)
+            with self._transaction() as connection:
+                yield connection, begun
 
     def _make_room(self, connection: sqlite3.Connection, request: Request) -> None:
         for condition, values, most in (
@@ -191,6 +211,10 @@ class Remembered:
             connection.close()
             raise
         return connection
+
+
+def _underway() -> UnderwayError:
+    return UnderwayError("the request with this Idempotency-Key is being answered", hint="ask again soon")
 
 
 class _Transaction:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 KIND = "application/problem+json"
 RETRY_AFTER = 2
+NO_METHOD = 405
 _SHOWN = 20
 _HINTS = {
     404: "/openapi.json lists every path",
-    405: "/openapi.json lists the methods of every path",
+    NO_METHOD: "/openapi.json lists the methods of every path",
 }
 
 
@@ -36,6 +37,12 @@ class BadRequestError(InvalidError):
     """A request that is not even HTTP's or JSON's."""
 
     http_status = 400
+
+
+class MediaTypeError(InvalidError):
+    """A body that is not said to be JSON."""
+
+    http_status = 415
 
 
 class UnderwayError(ConflictError):
@@ -60,18 +67,36 @@ def of_status(request: Request, status: int, headers: Mapping[str, str] | None =
 
 
 def invalid(request: Request, error: RequestValidationError) -> Response:
-    """Answer with what is wrong in a request's fields, at most so many of them."""
-    rows = []
-    for each in error.errors()[:_SHOWN]:
-        place, *names = (str(part) for part in each["loc"])
-        field = ".".join(names)
-        rows.append({"code": "request-invalid", "path": place, "field": field, "message": f"{field}: {each['msg']}"})
+    """Answer with what is wrong in a request's fields, at most so many of them; or in the form of the whole body."""
+    found = error.errors()
+    if formless := _formless(request, found[0]):
+        return problem(request, formless)
+    rows = [_row(each) for each in found[:_SHOWN]]
     said = {
         "detail": rows[0]["message"] if len(rows) == 1 else "the request has fields that are not right",
         "hint": "/openapi.json says what each request takes",
         "violations": rows,
     }
     return _response(request, HTTPStatus.UNPROCESSABLE_ENTITY, said, {})
+
+
+def _formless(request: Request, error: Mapping[str, Any]) -> InvalidError | None:
+    """Tell a body that is not JSON, or is not said to be, from one whose fields are wrong."""
+    if error["type"] == "json_invalid":
+        what, place = error["ctx"]["error"], error["loc"][-1]
+        return BadRequestError(f"the body is no JSON: {what} at character {place}", hint="send one object: {…}")
+    is_json = "json" in request.headers.get("content-type", "").lower()
+    if tuple(error["loc"]) == ("body",) and isinstance(error.get("input"), bytes) and not is_json:
+        return MediaTypeError("the body is not said to be JSON", hint="send Content-Type: application/json")
+    return None
+
+
+def _row(error: Mapping[str, Any]) -> dict[str, str]:
+    """Say what is wrong with one field, or with a rule about the whole body."""
+    place, *names = (str(part) for part in error["loc"])
+    field = ".".join(names)
+    message = error["msg"].removeprefix("Value error, ")
+    return {"code": "request-invalid", "path": place, "field": field, "message": f"{field or place}: {message}"}
 
 
 def bug(request: Request, _: Exception) -> Response:

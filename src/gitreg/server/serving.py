@@ -18,9 +18,11 @@ from gitreg.server.chain import Chain
 from gitreg.server.idempotency import Remembered
 from gitreg.server.operations.metrics import Meters
 from gitreg.server.operations.replica import primary_of
+from gitreg.server.staged import FOLDER
 from gitreg.server.turns import Bounds, Turns
 from gitreg.server.uploads import Uploads
 from gitreg.writer.group import GroupWriter
+from gitreg.writer.process import ProcessWriter
 from gitreg.writer.staging import Change
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from gitreg.registry import Registry
     from gitreg.server.auth.callers import Caller
     from gitreg.writer.plan import Planner, Written
+    from gitreg.writer.staging import Writer
 
 PATIENCE = 90.0  # a little more than the writer has itself
 # Fewer than the threads that answer: whatever is asked at length, short questions are answered.
@@ -52,6 +55,19 @@ class UnfinishedError(UnavailableError):
         self.future = future
 
 
+class Fresh:
+    """Read what all questions need of main's newest commit: once, however many ask; for one event loop."""
+
+    def __init__(self) -> None:
+        self._reading: asyncio.Task[None] | None = None
+
+    async def read(self, registry: Registry) -> None:
+        """Wait until it was read, as of now or as of a moment ago."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(asyncio.to_thread(lambda: registry.snapshot().read_ahead()))
+        await asyncio.shield(self._reading)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
     """What the rooms of one server share. `primary` is the server that takes the writes, where this one follows it."""
@@ -60,7 +76,7 @@ class Serving:
     git_dir: Path
     authenticator: Authenticator
     refusals: Refusals
-    writer: GroupWriter
+    writer: Writer
     remembered: Remembered
     primary: str | None = None
     signs_urls: bool = True
@@ -69,6 +85,7 @@ class Serving:
     uploads: Uploads = field(default_factory=Uploads)
     chain: Chain = field(default_factory=Chain)
     questions: Turns = field(default_factory=lambda: Turns(QUESTIONS))
+    fresh: Fresh = field(default_factory=Fresh)
 
     def close(self) -> None:
         """Finish what was accepted, and stop."""
@@ -126,8 +143,11 @@ class Wanted:
         )
 
 
-def open_serving(path: str | os.PathLike[str]) -> Serving:
-    """Open all that a server of a bare registry needs; close it afterwards."""
+def open_serving(path: str | os.PathLike[str], *, is_apart: bool = False) -> Serving:
+    """Open all that a server of a bare registry needs; close it afterwards.
+
+    Whether changes are judged and written in a process of their own (`is_apart`) shows under load alone.
+    """
     undo: list[Callable[[], object]] = []
     try:
         registry = open_registry(path)
@@ -137,7 +157,7 @@ def open_serving(path: str | os.PathLike[str]) -> Serving:
         authenticator = Authenticator(git_dir, read_settings(repository))
         undo.append(authenticator.close)
         meters = Meters()
-        writer = GroupWriter(git_dir, landed=meters.grouped)
+        writer: Writer = (ProcessWriter if is_apart else GroupWriter)(git_dir, landed=meters.grouped)
         undo.append(writer.close)
         return Serving(
             registry=registry,
@@ -147,6 +167,7 @@ def open_serving(path: str | os.PathLike[str]) -> Serving:
             writer=writer,
             meters=meters,
             remembered=Remembered(git_dir),
+            uploads=Uploads(git_dir / FOLDER),
             primary=primary_of(repository),
             signs_urls=repository.config_flag("gitreg.serve.signedUrls", default=True),
         )

@@ -370,6 +370,14 @@ def test_a_head_that_is_too_large_is_refused(serve: Serve) -> None:
     assert server.ask(token=text, headers={"x-large": "x" * 50_000}).status_code == 431
 
 
+def test_a_request_that_names_two_hosts_is_refused(serve: Serve) -> None:
+    server = serve()
+    _, text = make(server.tokens)
+    two = [("host", "models.example.org"), ("host", "evil.example")]
+
+    assert server.ask(token=text, headers=two).status_code == 400
+
+
 def test_a_web_socket_is_closed(serve: Serve) -> None:
     sent: list[Any] = []
 
@@ -517,6 +525,6 @@ def test_no_header_whatsoever_makes_anybody_known_or_anything_fail(serve: Serve,
         sent.clear()
         scope = {"type": "http", "method": method, "path": "/whoami", "headers": headers, "query_string": b""}
         asyncio.run(server.guard({**scope, "client": ("192.0.2.7", 1), "server": ("192.0.2.1", 80)}, receive, send))
-        assert sent[0]["status"] in {401, 403}
+        assert sent[0]["status"] in {400, 401, 403}
 
     holds()

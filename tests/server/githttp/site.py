@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitreg.access import Access, Action, Grant
 from gitreg.git import Repository
-from gitreg.names import UserName
+from gitreg.names import EnvironmentName, UserName
 from gitreg.objects import LocalStore
 from gitreg.registry.setup import InitRequest, init
 from gitreg.server.auth.authenticator import Authenticator
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
     from gitreg.server.githttp import Ending
     from gitreg.server.turns import Bounds
 
-ALICE, BOB, ROOT, STRANGER, MOLE = map(UserName, ("alice", "bob", "root", "stranger", "mole"))
+ALICE, BOB, CAROL, ROOT, STRANGER, MOLE = map(UserName, ("alice", "bob", "carol", "root", "stranger", "mole"))
 RISK = ("risk/*",)
-# alice registers, bob deploys, and both read everything; mole reads risk alone; nobody knows stranger.
+# alice registers, bob deploys, and both read everything; carol deploys to prod alone; mole reads risk alone; nobody
+# knows stranger.
 ACCESS = Access(
     grants=(
         Grant(to=(ALICE,), actions=(Action.REGISTER, Action.UPDATE), models=RISK),
         Grant(to=(BOB,), actions=(Action.DEPLOY,), models=RISK),
+        Grant(to=(CAROL,), actions=(Action.DEPLOY,), models=RISK, environments=(EnvironmentName("prod"),)),
         Grant(to=(ALICE, BOB), actions=(Action.READ,), models=("*/*",)),
         Grant(to=(MOLE,), actions=(Action.READ, Action.REGISTER), models=RISK),
         Grant(to=(ROOT,), actions=(Action.ADMIN,)),

@@ -192,7 +192,7 @@ def test_a_request_is_a_span_below_the_client_s(port: int, monkeypatch: pytest.M
     spans = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
     ask(port, "/models/fraud?x=s3cret", traceparent=f"00-{'a' * 32}-{'b' * 16}-01", X_Request_Id="r3")
     ask(port, "/fail")
     wait_for(lambda: len(spans.get_finished_spans()) == 2)

@@ -39,6 +39,17 @@ def test_what_is_no_registration_is_refused(rest: Rest, body: bytes) -> None:
     assert answer.status_code in {400, 422}
 
 
+@pytest.mark.parametrize("path", [REGISTER, f"{REGISTER}?dry_run=true", "/models/deploy"])
+def test_a_key_that_stands_twice_is_refused_by_name(rest: Rest, path: str) -> None:
+    before = rest.ask("GET", "/").json()["commit"]
+    many = ", ".join(f'"k{number}": 1' for number in range(50_000))  # found without comparing each with each
+    for twice in ('"version": "1.0.0", "version": "2.0.0"', f'"metrics": {{{many}, "version": 1, "version": 2}}'):
+        body = f'{{"model": "risk/twice", {twice}, "license": "MIT", "external": {{"provider": "p", "id": "x"}}}}'
+        answer = rest.ask("POST", path, content=body, headers={"Content-Type": "application/json"})
+        assert problem(answer, 422)["detail"] == "the body names 'version' twice in one object"
+    assert rest.ask("GET", "/").json()["commit"] == before
+
+
 @pytest.mark.parametrize(
     "value",
     [1e400, 10**4000, "\ud800", "\0", "a\nb", {"a": [{}] * 10}, None, True],

@@ -19,9 +19,10 @@ from gitreg.git import Repository
 from gitreg.git.history import first_parents
 from gitreg.objects import LocalStore
 from gitreg.server import chain
-from gitreg.server.rest import reading
+from gitreg.server.arriving import SlowError
+from gitreg.server.rest import finding
 from gitreg.server.turns import Bounds, Turns
-from gitreg.server.uploads import SlowError, Uploads
+from gitreg.server.uploads import Uploads
 from tests.server.githttp.site import ACCESS, make_registry
 from tests.server.rest.client import problem, registering, serve
 from tests.server.serving import PATIENCE, wait_for
@@ -96,7 +97,7 @@ def test_the_cursor_of_a_search_tells_nothing_of_rows_that_one_may_not_read(rest
 
 def test_what_may_take_long_is_bounded_for_each_caller(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, go_on = threading.Event(), threading.Event()
-    real: Callable[..., Any] = reading._search
+    real: Callable[..., Any] = finding._search
 
     def slow(asking: Any, wanted: Any) -> Any:  # noqa: ANN401
         if wanted.limit == 7:
@@ -104,7 +105,7 @@ def test_what_may_take_long_is_bounded_for_each_caller(rest: Rest, monkeypatch: 
             assert go_on.wait(PATIENCE)
         return real(asking, wanted)
 
-    monkeypatch.setattr(reading, "_search", slow)
+    monkeypatch.setattr(finding, "_search", slow)
     bounds = Turns(Bounds(at_once=2, of_one=1, waiting_of_one=0))
     before = rest.serving.questions
     object.__setattr__(rest.serving, "questions", bounds)

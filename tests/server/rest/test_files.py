@@ -36,6 +36,21 @@ def test_a_file_comes_with_its_digest(rest: Rest, file: str) -> None:
     assert (head.headers["content-length"], head.content) == ("10240", b"")
 
 
+def test_only_what_an_exact_version_holds_is_kept_without_asking_again(rest: Rest, file: str) -> None:
+    exact = rest.ask("GET", file)
+    assert "immutable" in exact.headers["cache-control"]
+    tag = {"If-None-Match": exact.headers["etag"]}
+    now = rest.ask("GET", "/").json()["commit"]
+    for which in ("latest", "^1", "1"):
+        moving = file.replace("/1.0.0/", f"/{which}/")
+        for more in ({}, tag, {"Range": "bytes=0-1"}):
+            answer = rest.ask("GET", moving, headers=more)
+            assert answer.status_code in {200, 206, 304}
+            assert answer.headers["cache-control"] == "private, no-cache"
+            assert (answer.headers["content-location"], answer.headers["gitreg-commit"]) == (file, now)
+    assert "immutable" in rest.ask("GET", file, headers=tag).headers["cache-control"]
+
+
 @pytest.mark.parametrize(
     ("asked", "status", "expected"),
     [
@@ -197,4 +212,23 @@ def test_who_reads_some_models_sees_their_files_alone(rest: Rest) -> None:
     } == {"risk"}
     problem(rest.ask("GET", f"/models/{other}", "mole"), 403)
     problem(rest.ask("GET", "/models/vision/nothing", "mole"), 403)
-    problem(rest.ask("GET", "/events", "mole"), 403)
+
+
+def test_a_store_that_is_away_is_told_as_such_and_not_where_it_was(rest: Rest, file: str) -> None:
+    store = rest.path.parent / "store"
+    away = store.rename(store.with_name("away"))
+    try:
+        begun = {"digest": f"sha256:{'1' * 64}", "size": 3}
+        sent = hashlib.sha256(b"new").hexdigest()
+        for answer in (
+            rest.ask("GET", file),
+            rest.ask("POST", "/uploads", json=begun),
+            rest.ask("PUT", f"/uploads/sha256/{sent}", content=b"new"),
+        ):
+            assert str(rest.path.parent) not in answer.text
+            assert problem(answer, 503)["detail"] == "the store of the files cannot be reached now"
+            assert "retry-after" in answer.headers
+        assert not store.exists()
+    finally:
+        away.rename(store)
+    assert rest.ask("GET", file).content == DATA

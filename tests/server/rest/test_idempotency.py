@@ -1,21 +1,29 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gitreg.errors import GitregError, IntegrityError, InvalidError, UnavailableError
-from gitreg.server import idempotency
+from gitreg.server import idempotency, serving
 from gitreg.server.idempotency import Abandoned, Answer, Remembered, named
 from gitreg.server.problems import UnderwayError
 from gitreg.server.rest import performing
-from tests.server.rest.client import problem, registering
+from gitreg.writer import once
+from tests.server.rest.client import problem, registering, serve
+from tests.server.serving import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from gitreg.writer.group import GroupWriter
+    from gitreg.writer.plan import Written
+    from gitreg.writer.staging import Change
     from tests.server.rest.client import Rest
 
 TIP = "0" * 40
@@ -127,3 +135,98 @@ def test_a_write_that_cannot_be_confirmed_is_found_by_its_retry(
     again = rest.ask("POST", "/models/register", json=body, headers=headers)
     assert again.status_code == 201, again.text
     assert again.headers["location"] == f"/models/{body['model']}/versions/1.0.0"
+
+
+# Two tries of one request at once
+
+
+def _begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what was begun count as given up at once, as after two minutes."""
+    monkeypatch.setattr(idempotency, "ABANDONED", -1.0)
+    monkeypatch.setattr(once, "SURE", -1.0)
+
+
+def test_what_a_process_is_at_it_begins_no_second_time(
+    remembered: Remembered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _begins_anew(monkeypatch)
+    request = named("user:alice", "key", b"body", TIP)
+    remembered.begin(request)
+    with pytest.raises(UnderwayError):
+        remembered.begin(request)
+    with closing(Remembered(tmp_path)) as other:  # which cannot know whether the first is alive
+        assert other.begin(request) == Abandoned(tip=TIP)
+        remembered.failed(request)  # the first comes to an end, and leaves the other's alone
+        other.done(request, DONE)
+        assert remembered.begin(request) == DONE
+
+
+@pytest.fixture
+def second(rest: Rest) -> Iterator[Rest]:
+    """Serve the same registry by another process, as far as its server can tell."""
+    with serve(rest.path) as found:
+        yield replace(found, tokens=rest.tokens)
+
+
+@pytest.mark.parametrize("bump", [None, "minor"])
+def test_a_write_that_somebody_took_over_is_done_once(
+    rest: Rest, second: Rest, monkeypatch: pytest.MonkeyPatch, bump: str | None
+) -> None:
+    """The slow one comes to it after its retry has landed elsewhere: it answers with that commit."""
+    _begins_anew(monkeypatch)
+    name = rest.model("1.0.0")
+    body = {**registering(name, "1.1.0"), "version": None if bump else "1.1.0", "bump": bump}
+    headers, held = {"Idempotency-Key": f"taken over {bump}"}, threading.Event()
+    submit = type(rest.serving.writer).submit
+
+    def slow(writer: GroupWriter, change: Change) -> Future[Written]:
+        if writer is rest.serving.writer:
+            reached.set()
+            assert held.wait(PATIENCE)
+        return submit(writer, change)
+
+    reached = threading.Event()
+    monkeypatch.setattr(type(rest.serving.writer), "submit", slow)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            first = pool.submit(rest.ask, "POST", "/models/register", json=body, headers=headers)
+            assert reached.wait(PATIENCE)
+            again = second.ask("POST", "/models/register", json=body, headers=headers)
+        finally:
+            held.set()
+        late = first.result(PATIENCE)
+    assert (again.status_code, late.status_code) == (201, 201), (again.text, late.text)
+    assert late.json()["commit"] == again.json()["commit"]
+    assert len(second.ask("GET", f"/models/{name}/versions").json()["items"]) == 2
+
+
+def test_a_write_that_ended_after_its_caller_gave_up_is_found_by_the_retry(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, held = rest.model("1.0.0"), threading.Event()
+    body, headers = {**registering(name, "1.1.0"), "version": None, "bump": "minor"}, {"Idempotency-Key": "gave up"}
+    writer, ended = rest.serving.writer, Future[object]()
+    submit = type(writer).submit
+
+    def slow(this: GroupWriter, change: Change) -> Future[object]:
+        def work() -> None:
+            assert held.wait(PATIENCE)
+            ended.set_result(submit(this, change).result(PATIENCE))
+
+        assert ended.set_running_or_notify_cancel()
+        threading.Thread(target=work, daemon=True).start()
+        return ended
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(writer), "submit", slow)
+        patched.setattr(serving, "PATIENCE", 0.0)
+        problem(rest.ask("POST", "/models/register", json=body, headers=headers), 503)
+        patched.setattr(idempotency, "ABANDONED", -1.0)
+        problem(rest.ask("POST", "/models/register", json=body, headers=headers), 409)
+    held.set()
+    landed = ended.result(PATIENCE)
+    again = rest.ask("POST", "/models/register", json=body, headers=headers)
+    while again.status_code == 409:  # the note that it ended comes a moment later
+        again = rest.ask("POST", "/models/register", json=body, headers=headers)
+    assert again.json()["commit"] == landed.commit  # type: ignore[attr-defined] # it is a `Written`
+    assert len(rest.ask("GET", f"/models/{name}/versions").json()["items"]) == 2

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gitreg.git import Repository
-from tests.server.rest.client import problem
+from tests.server.rest.client import problem, registering
 
 if TYPE_CHECKING:
     from tests.server.rest.client import Rest
@@ -33,8 +33,64 @@ def test_a_read_that_the_client_has_is_not_sent_again(rest: Rest) -> None:
     first = rest.ask("GET", f"/models/{name}/versions/latest")
     headers = {"If-None-Match": first.headers["etag"]}
     assert rest.ask("GET", f"/models/{name}/versions/latest", headers=headers).status_code == 304
-    rest.model("1.0.0")
+    assert rest.ask("PATCH", f"/models/{name}", json={"task": "ranking"}).status_code == 200
     assert rest.ask("GET", f"/models/{name}/versions/latest", headers=headers).status_code == 200
+
+
+MOVED = {
+    "": ("PATCH", "/models/{}", {"description": "Another."}),
+    "/versions": ("POST", "/models/version", {"bump": "patch"}),
+    "/versions/latest": ("PUT", "/models/{}/aliases/best", {"version": "1.0.0"}),
+    "/versions/1.0.0": ("PUT", "/deployments/staging/{}", {"version": "1.0.0"}),
+    "/card": ("PATCH", "/models/{}", {"card": "# Another"}),
+}
+
+
+@pytest.mark.parametrize("path", MOVED)
+def test_what_others_commit_does_not_make_a_model_new(rest: Rest, path: str) -> None:
+    name = rest.model("1.0.0")
+    assert rest.ask("PATCH", f"/models/{name}", json={"card": "# A card"}).status_code == 200
+    tag = rest.ask("GET", f"/models/{name}{path}").headers["etag"]
+    rest.model("1.0.0")
+    now = rest.ask("GET", "/").json()["commit"]
+    same = rest.ask("GET", f"/models/{name}{path}", headers={"If-None-Match": f'"{"0" * 40}", W/{tag}'})
+    assert (same.status_code, same.headers["etag"], same.headers["gitreg-commit"]) == (304, tag, now)
+    method, place, body = MOVED[path]
+    if method == "POST":
+        body = registering(name, "1.1.0")
+    assert rest.ask(method, place.format(name), json=body).is_success
+    assert rest.ask("GET", f"/models/{name}{path}", headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_what_others_commit_does_not_make_a_deployment_new(rest: Rest) -> None:
+    name = rest.model("1.0.0", "2.0.0")
+    path = f"/deployments/staging/{name}"
+    assert rest.ask("PUT", path, json={"version": "1.0.0"}).status_code == 200
+    headers = {"If-None-Match": rest.ask("GET", path).headers["etag"]}
+    rest.model("1.0.0")
+    for each in (path, f"/deployments?model={name}"):
+        assert rest.ask("GET", each, headers=headers).status_code == 304
+    assert rest.ask("PUT", f"/status/staging/{name}", json={"version": "1.0.0"}).status_code == 200
+    for each in (path, f"/deployments?model={name}"):
+        assert rest.ask("GET", each, headers=headers).status_code == 200
+
+
+def test_a_model_that_is_not_there_is_not_unchanged(rest: Rest) -> None:
+    tag = rest.ask("GET", "/models").headers["etag"]
+    rest.model("1.0.0")
+    problem(rest.ask("GET", "/models/risk/never", headers={"If-None-Match": tag}), 404)
+
+
+def test_a_version_is_named_in_one_parameter_or_in_two(rest: Rest) -> None:
+    name = rest.model("1.0.0", "2.0.0")
+    for query in (f"model={name}@1.0.0", f"model={name}&version=1.0.0", f"model={name}@^1"):
+        assert rest.ask("GET", f"/models/version?{query}").json()["manifest"]["version"] == "1.0.0"
+    assert rest.ask("GET", f"/models/version?model={name}").json()["manifest"]["version"] == "2.0.0"
+    problem(rest.ask("GET", f"/models/version?model={name}@1.0.0&version=2.0.0"), 422)
+    problem(rest.ask("GET", f"/models/version?model={name}@"), 422)
+    compared = rest.ask("GET", "/compare", params={"version": [f"{name}@1.0.0", "@2.0.0"]})
+    assert compared.json()["versions"] == [f"{name}@1.0.0", f"{name}@2.0.0"]
+    problem(rest.ask("GET", "/compare?version=@2.0.0"), 422)
 
 
 def test_what_is_pushed_past_the_server_is_seen_at_once(rest: Rest) -> None:
@@ -138,6 +194,21 @@ def test_the_audit_log_is_for_admins(rest: Rest) -> None:
     assert [(entry["actor"], entry["verdict"]) for entry in found] == [("root", "accepted")]
     assert found[0]["source"]["identity"].startswith("token:")
     problem(rest.ask("GET", "/audit", "alice"), 403)
+
+
+def test_a_cursor_that_was_made_up_gives_no_part_of_an_entry(rest: Rest) -> None:
+    rest.model()
+    following = rest.ask("GET", "/audit?limit=1").json()["next"]
+    assert rest.ask("GET", f"/audit?limit=1&cursor={following}").json()["items"][0]["seq"] == 2
+    for made_up in (int(following) - 1, int(following) + 1, 10**11, "x", -1):
+        problem(rest.ask("GET", f"/audit?cursor={made_up}"), 422)
+    problem(rest.ask("GET", f"/log?cursor={'0' * 40}"), 422)
+
+
+def test_the_proof_of_the_audit_log_is_for_admins(rest: Rest) -> None:
+    rest.model()
+    assert rest.ask("GET", "/audit/verify").json()["landed"] > 0
+    problem(rest.ask("GET", "/audit/verify", "alice"), 403)
 
 
 def test_a_refused_write_is_in_the_audit_log_with_its_address(rest: Rest) -> None:

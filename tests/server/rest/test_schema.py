@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jsonschema import Draft202012Validator
+
+from tests.server.rest.client import registering
 from tests.server.serving import HOST
 
 if TYPE_CHECKING:
@@ -66,11 +69,81 @@ def test_every_operation_is_described(rest: Rest) -> None:
         assert each["summary"], (method, path)
         assert each["description"], (method, path)
         assert {"401", "404", "422"} <= each["responses"].keys(), (method, path)
+        for status, found in each["responses"].items():
+            is_named = all(content["schema"] for kind, content in found.get("content", {}).items() if "json" in kind)
+            assert is_named, (method, path, status)
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
-    from jsonschema import Draft202012Validator
-
+    components = closed(document["components"])
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
+        for example in schema.get("examples", ()):
+            holds(components, schema, example)
+    bodies = {"Deploy", "Rollback", "Approve", "Report", "Promote", "Retire", "Alias", "Register", "Written"}
+    assert all(document["components"]["schemas"][name]["examples"] for name in bodies)
+
+
+READ = {
+    "/": "/",
+    "/models": "/models",
+    "/models/version": "/models/version?model={}",
+    "/models/{project}/{model}": "/models/{}",
+    "/models/{project}/{model}/versions": "/models/{}/versions",
+    "/models/{project}/{model}/versions/{version}": "/models/{}/versions/2.0.0",
+    "/models/{project}/{model}/versions/{version}/lineage": "/models/{}/versions/2.0.0/lineage",
+    "/models/{project}/{model}/versions/{version}/diff": "/models/{}/versions/1.0.0/diff?to=2.0.0",
+    "/compare": "/compare?version={}@1.0.0&version=@2.0.0",
+    "/search": "/search?q=model = '{}'",
+    "/recommend": "/recommend?need=a version",
+    "/deployments": "/deployments",
+    "/deployments/{environment}/{project}/{model}": "/deployments/staging/{}",
+    "/deployments/{environment}/{project}/{model}/history": "/deployments/staging/{}/history",
+    "/events": "/events?limit=5",
+    "/log": "/log?model={}",
+    "/audit": "/audit?limit=5",
+    "/audit/verify": "/audit/verify",
+    "/trees/": "/trees/",
+    "/trees/{path}": "/trees/models",
+}
+
+
+def test_what_is_answered_is_what_is_described(rest: Rest) -> None:
+    document = rest.ask("GET", "/openapi.json").json()
+    name = rest.model("1.0.0", metrics={"auc": 0.5}, hyperparameters={"depth": 3}, labels={"team": "risk"})
+    more = {"metrics": {"auc": 0.75}, "parents": [f"{name}@1.0.0"], "datasets": [{"name": "ledger"}], "task": "ranking"}
+    written = rest.ask("POST", "/models/register", json=registering(name, "2.0.0", **more))
+    assert written.status_code == 201, written.text
+    components = closed(document["components"])
+    holds(components, answered(document, "/models/register", "post", "201"), written.json())
+    tried = rest.ask("PUT", f"/deployments/staging/{name}?dry_run=true", json={"version": "2.0.0"})
+    holds(components, answered(document, "/deployments/{environment}/{project}/{model}", "put"), tried.json())
+    assert rest.ask("PUT", f"/deployments/staging/{name}", json={"version": "1.0.0"}).is_success
+    assert rest.ask("PUT", f"/status/staging/{name}", json={"version": "2.0.0"}).is_success
+    for path, asked in READ.items():
+        answer = rest.ask("GET", asked.format(name))
+        assert answer.status_code == 200, answer.text
+        holds(components, answered(document, path), answer.json())
+
+
+def answered(document: Any, path: str, method: str = "get", status: str = "200") -> Any:  # noqa: ANN401 - of JSON
+    """Give the schema of an answer."""
+    return document["paths"][path][method]["responses"][status]["content"]["application/json"]["schema"]
+
+
+def holds(components: Any, schema: Any, value: object) -> None:  # noqa: ANN401 - of JSON
+    """Check a value against a schema, and that it has no field that is not described."""
+    Draft202012Validator({**closed(schema), "components": components}).validate(value)
+
+
+def closed(schema: Any) -> Any:  # noqa: ANN401 - of JSON
+    """Let no object have more than what is described."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict) or "allOf" in schema:
+        return schema
+    found = {key: value if key in {"examples", "default"} else closed(value) for key, value in schema.items()}
+    if isinstance(found.get("properties"), dict) and "type" in found:
+        found.setdefault("additionalProperties", False)
+    return found
 
 
 def test_the_description_can_be_read_by_strangers(rest: Rest) -> None:

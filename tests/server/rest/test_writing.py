@@ -233,6 +233,7 @@ def test_a_retry_finds_the_commit_of_a_server_that_was_killed_before_it_answered
         first = rest.ask("POST", "/models/register", json=body, headers=headers)
     assert first.status_code == 201
     problem(rest.ask("POST", "/models/register", json=body, headers=headers), 409)
+    rest.serving.remembered.close()
     monkeypatch.setattr(idempotency, "ABANDONED", -1.0)
     again = rest.ask("POST", "/models/register", json=body, headers=headers)
     assert again.status_code == 201, again.text

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gitreg.access import Access, Action, actions_of, may, outside
-from gitreg.errors import DeniedError
+from gitreg.errors import DeniedError, InvalidError
+from gitreg.layout import place
 from gitreg.records import dataclass, replace
 from gitreg.server.auth.errors import UnauthenticatedError
 from gitreg.server.auth.peers import site_of
@@ -133,6 +135,15 @@ class Readable:
     def __call__(self, model: ModelName) -> bool:
         """Whether the caller may read this model."""
         return self.everything or (not self.nothing and may_read(self._own, self._caller, model))
+
+    def of_path(self, path: str) -> bool:
+        """Whether the caller may hear of a file: of a model's as of the model, of others who may read everything."""
+        if self.everything:
+            return True
+        with suppress(InvalidError):
+            model = place(path).model
+            return model is not None and self(model)
+        return False
 
 
 class Readers:

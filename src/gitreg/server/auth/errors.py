@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitreg.errors import DeniedError, UnavailableError
+from gitreg.errors import DeniedError, InvalidError, UnavailableError
 
 
 class UnauthenticatedError(DeniedError):
@@ -26,6 +26,12 @@ class TooManyRequestsError(UnavailableError):
     def __init__(self, what: str, seconds: float) -> None:
         self.retry_after = max(1, round(seconds + 0.5))
         super().__init__(f"too many {what}", hint=f"try again in {self.retry_after} s")
+
+
+class MalformedError(InvalidError):
+    """A request that HTTP does not allow."""
+
+    http_status = 400
 
 
 class TooLargeError(DeniedError):

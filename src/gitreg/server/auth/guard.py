@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gitreg.errors import DeniedError, GitregError
-from gitreg.server.auth.errors import TooLargeError, TooManyRequestsError, UnauthenticatedError
+from gitreg.server.auth.errors import MalformedError, TooLargeError, TooManyRequestsError, UnauthenticatedError
 from gitreg.server.auth.limits import Buckets
 from gitreg.server.auth.peers import address_of, header_values, is_secure, site_of
 from gitreg.server.auth.redact import redact
@@ -200,6 +200,8 @@ def _check_head(scope: Scope) -> None:
     size = sum(len(key) + len(value) for key, value in scope["headers"])
     if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEAD:
         raise TooLargeError(f"more than {MAX_HEADERS} headers, or {MAX_HEAD} bytes of them")
+    if len(header_values(scope, "host")) > 1:  # RFC 9112, 3.2: of two, a proxy may have looked at the other
+        raise MalformedError("a request names one Host")
 
 
 def _completed(scope: Scope, message: Message) -> list[tuple[bytes, bytes]]:

@@ -55,7 +55,11 @@ class Tracing:
             return
         from opentelemetry import propagate, trace
 
-        tracer = trace.get_tracer("gitreg")
+        provider = trace.get_tracer_provider()
+        if isinstance(provider, trace.ProxyTracerProvider):  # nobody has set it up
+            yield _Untraced()
+            return
+        tracer = provider.get_tracer("gitreg")
         attributes = {"http.request.method": method, "gitreg.request_id": request_id}
         with tracer.start_as_current_span(
             method, context=propagate.extract(headers), kind=trace.SpanKind.SERVER, attributes=attributes

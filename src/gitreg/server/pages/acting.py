@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitreg.access import Action
 from gitreg.errors import ConflictError, GitregError, InvalidError, NotFoundError, UnavailableError
 from gitreg.names import Selector, did_you_mean
-from gitreg.registry import plans, reads
+from gitreg.registry import planners
+from gitreg.registry.plans import next_environment
 from gitreg.server.pages.rendering import Fields, model_url, shown, url, version_url
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from gitreg.names import EnvironmentName, ModelName
-    from gitreg.reader import Snapshot
     from gitreg.server.pages.site import Page
-    from gitreg.writer.plan import Plan, Planner, Written
+    from gitreg.writer.plan import Planner, Written
 
 _MOST = 2000
 _SEE_OTHER = 303
@@ -50,8 +50,8 @@ _WHERE = Field("environment", "Environment", "environment", is_needed=True)
 _REASON = Field("reason", "Reason", hint="Stands in the history for as long as the registry does")
 
 
-def _selector(values: Mapping[str, str]) -> Selector:
-    return Selector.parse(f"{values['model']}@{values['version']}")
+def _named(values: Mapping[str, str]) -> str:
+    return f"{values['model']}@{values['version']}"
 
 
 def _deploy(_: Page, values: Mapping[str, str]) -> Planner:
@@ -60,36 +60,27 @@ def _deploy(_: Page, values: Mapping[str, str]) -> Planner:
         raise InvalidError(f"{percent[:20]!r} is no share of the traffic", hint="a canary gets 1 to 99 percent")
     given = {"reason": values.get("reason"), "canary": values.get("canary")}
     share = int(percent) if percent else None
-    return lambda at: plans.deploy(at, _selector(values), values["environment"], percent=share, **given)
+    return planners.deploy(_named(values), values["environment"], percent=share, **given)
 
 
 def _promote(page: Page, values: Mapping[str, str]) -> Planner:
-    name = page.readable_name(values["model"])
-    return lambda at: plans.promote(at, name, values["source"], values["environment"], reason=values.get("reason"))
+    name = str(page.readable_name(values["model"]))
+    return planners.promote(name, values["source"], values.get("environment"), reason=values.get("reason"))
 
 
 def _roll_back(page: Page, values: Mapping[str, str]) -> Planner:
-    name = page.readable_name(values["model"])
-
-    def planner(at: Snapshot) -> Plan:
-        records = reads.records(at, reads.known_environment(at, values["environment"]), name)
-        return plans.rollback(
-            at, name, values["environment"], records, to=values.get("to"), reason=values.get("reason")
-        )
-
-    return planner
+    name = str(page.readable_name(values["model"]))
+    return planners.rollback(name, values["environment"], to=values.get("to"), reason=values.get("reason"))
 
 
 def _undeploy(page: Page, values: Mapping[str, str]) -> Planner:
-    name = page.readable_name(values["model"])
-    return lambda at: plans.undeploy(at, name, values["environment"], reason=values.get("reason"))
+    name = str(page.readable_name(values["model"]))
+    return planners.undeploy(name, values["environment"], reason=values.get("reason"))
 
 
 def _approve(page: Page, values: Mapping[str, str], *, reject: bool = False) -> Planner:
-    user = page.who.require_user()
-    return lambda at: plans.approve(
-        at, _selector(values), values["environment"], user, reject=reject, comment=values.get("comment")
-    )
+    user, comment = page.who.require_user, values.get("comment")
+    return planners.approve(_named(values), values["environment"], user, reject=reject, comment=comment)
 
 
 def _reject(page: Page, values: Mapping[str, str]) -> Planner:
@@ -115,7 +106,7 @@ DEEDS: Mapping[str, Deed] = {
         (
             _MODEL,
             Field("source", "From", "environment", is_needed=True),
-            _WHERE._replace(label="To"),
+            _WHERE._replace(label="To", is_needed=False, hint="Where none is chosen: the one that comes next"),
             _REASON,
         ),
         _promote,
@@ -218,7 +209,8 @@ def _allow(page: Page, deed: Deed, values: Mapping[str, str]) -> tuple[ModelName
     """Refuse, before anything is planned, who may not: what the gate says of it must not tell what is there."""
     name = page.readable_name(values["model"])
     page.known(name)
-    where = page.environment(values["environment"])
+    named = values.get("environment")
+    where = page.environment(named) if named else next_environment(page.at, page.environment(values["source"]))
     if not any(page.may(action, name, where) for action in deed.actions):
         page.require(deed.actions[0], name, where)
     return name, where
@@ -270,6 +262,6 @@ def _afterwards(page: Page, values: Mapping[str, str], written: Written) -> str:
     """Lead to where the change can be seen."""
     name = page.readable_name(values["model"])
     if "version" in values and "comment" in {field.name for field in _deed(page).fields}:
-        version = page.at.resolve(_selector(values))
+        version = page.at.resolve(Selector.parse(_named(values)))
         return url(version_url(name, version), done=written.commit)
     return url(model_url(name, "deployments"), done=written.commit)

@@ -7,18 +7,18 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.errors import InvalidError
+from gitreg.index.pages import Query
 from gitreg.registry.search import Found
+from gitreg.registry.search import search as registry_search
 from gitreg.server.pages import listing
 from gitreg.server.pages.rendering import Fields, shown, url
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from gitreg.registry.results import VersionSummary
     from gitreg.server.pages.site import Page
 
 MAX_QUERY = 2000
-_MOST_SCANNED = 400
 # What makes a condition of it; everything else is words to look for.
 _CONDITION = re.compile(r"[<>=~()'\"`]|\s(in|like|ilike)\s", re.IGNORECASE)
 _EXAMPLES = (
@@ -80,15 +80,8 @@ def search(page: Page) -> Response:
 
 def _found(page: Page, text: str, order: str | None, cursor: str | None) -> Found:
     """Search; of what the caller may not read neither a row nor a cursor nor a note says anything."""
-    search = page.site.registry.search
-    if page.readable.everything:
-        return search(text, order_by=order, limit=listing.PAGE, cursor=cursor)
-    hits = search(text, order_by=order, limit=_MOST_SCANNED)
-    kept: list[VersionSummary] = [each for each in hits if page.readable(each.model)]
-    start = int(cursor) if cursor and cursor.isdigit() and len(cursor) < len(str(_MOST_SCANNED)) + 1 else 0
-    end = start + listing.PAGE
-    following = str(end) if len(kept) > end else None
-    return Found(versions=tuple(kept[start:end]), commit=hits.commit, next=following)
+    query = Query(conditions=(text,), order_by=order, limit=listing.PAGE, cursor=cursor)
+    return registry_search(page.at, query, now=True, may_read=None if page.readable.everything else page.readable)
 
 
 def _by_words(page: Page, text: str) -> Response:

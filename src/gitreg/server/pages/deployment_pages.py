@@ -10,7 +10,7 @@ from gitreg.registry import reads
 from gitreg.server.pages import listing
 from gitreg.server.pages.events import Event, events
 from gitreg.server.pages.rendering import Fields, shown, url
-from gitreg.server.pages.version_pages import given
+from gitreg.server.pages.version_pages import given, promotions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +41,7 @@ class Cell(NamedTuple):
 
     status: StatusRow | None
     waiting: Waiting | None
+    promotes_to: EnvironmentName | None
     may_roll_back: bool
 
 
@@ -52,8 +53,7 @@ def environments(page: Page) -> Response:
     waiting = {(each.model, each.environment): each for each in _waiting(page, project)}
     rows = []
     for name in names:
-        status = {row.environment: row for row in reads.status(page.at, None, name)}
-        cells = {rule.name: _cell(page, name, rule, (status, waiting)) for rule in page.rules}
+        cells = _cells(page, name, waiting)
         if any(cell.status for cell in cells.values()):
             rows.append((name, cells))
     return shown(
@@ -69,15 +69,22 @@ def environments(page: Page) -> Response:
     )
 
 
-def _cell(
-    page: Page,
-    name: ModelName,
-    rule: EnvironmentRule,
-    known: tuple[dict[EnvironmentName, StatusRow], dict[tuple[ModelName, EnvironmentName], Waiting]],
-) -> Cell:
-    status, waiting = known
-    may = page.may(Action.ROLLBACK, name, rule.name) or page.may(Action.DEPLOY, name, rule.name)
-    return Cell(status.get(rule.name), waiting.get((name, rule.name)), may)
+def _cells(
+    page: Page, name: ModelName, waiting: dict[tuple[ModelName, EnvironmentName], Waiting]
+) -> dict[EnvironmentName, Cell]:
+    """Show one model in each environment, with what the caller may do there and what would come of something."""
+    status = {row.environment: row for row in reads.status(page.at, None, name)}
+    goals = {each.source: each.goal for each in promotions(page, name) if (name, each.goal) not in waiting}
+    reversible = page.ask(lambda index: listing.reversible(index, name))
+    return {
+        where: Cell(
+            status.get(where),
+            waiting.get((name, where)),
+            goals.get(where),
+            where in reversible and (page.may(Action.ROLLBACK, name, where) or page.may(Action.DEPLOY, name, where)),
+        )
+        for where in (rule.name for rule in page.rules)
+    }
 
 
 def _waiting(page: Page, project: str | None = None) -> Iterator[Waiting]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitreg.reader.history import iso
+from gitreg.reader.history import NOT_TOLD, is_told, iso
 from gitreg.server.pages import listing
 
 if TYPE_CHECKING:
@@ -30,10 +30,13 @@ def events(page: Page, wanted: dict[str, str]) -> tuple[list[Event], int | None]
 def _event(page: Page, moved: listing.Moved) -> Event:
     commit = page.at.repository.objects.commit(moved.commit)
     trailers = commit.trailers
+    reason = trailers.get("Reason") or commit.subject
+    if not page.readable.everything and not is_told(page.at.repository, moved.commit, page.readable.of_path):
+        reason = NOT_TOLD
     return Event(
         moved,
         moved.action(trailers.get("Action")),
         iso(moved.time),
         commit.author.name,
-        trailers.get("Reason") or commit.subject,
+        reason,
     )

@@ -214,6 +214,23 @@ def placed(connection: Connection, reads: Reads, after: str, project: str | None
     return kept[:PAGE], str(kept[PAGE - 1]) if len(kept) > PAGE else None
 
 
+_REVERSIBLE = """
+SELECT d.environment FROM deployments d INDEXED BY deployments_now
+WHERE d.model = :model AND d.until IS NULL AND d.version IS NOT NULL
+AND NOT EXISTS (
+  SELECT 1 FROM deployments b WHERE b.model = d.model AND b.environment = d.environment AND b.position < d.position
+  AND b.version IS d.version AND b.canary_version IS d.canary_version AND b.canary_percent IS d.canary_percent)
+AND (
+  SELECT b.version FROM deployments b WHERE b.model = d.model AND b.environment = d.environment
+  AND b.position < d.position ORDER BY b.position DESC LIMIT 1) IS NOT NULL
+"""
+
+
+def reversible(connection: Connection, name: ModelName) -> set[str]:
+    """Name the environments where something ran before what runs now, and the last change was no rollback itself."""
+    return {environment for (environment,) in connection.execute(_REVERSIBLE, {"model": str(name)})}
+
+
 class Moved(NamedTuple):
     """A change of a pointer, as the index has it: its number among those of this pointer, and what was there before."""
 

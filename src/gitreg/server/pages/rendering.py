@@ -12,6 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from gitreg.access import Action
+from gitreg.index.language import quoted
+from gitreg.quantities import human_size, signed
 from gitreg.reader.history import iso
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 THEMES = ("auto", "light", "dark")
 THEME = "gitreg-theme"
-_STEP = 1024
 _SHORT = 12
 
 
@@ -50,12 +51,13 @@ def templates() -> Environment:
         auto_reload=False,
     )
     found.filters |= {
-        "size": size,
+        "size": human_size,
         "number": number,
         "signed": signed,
         "moment": moment,
         "count": lambda value: f"{value:,}",
         "short": short,
+        "quoted": quoted,
         "shape": shape,
         "value": value_text,
         "iso": iso,
@@ -64,25 +66,9 @@ def templates() -> Environment:
     return found
 
 
-def size(count: int) -> str:
-    """Write a number of bytes for people, in powers of 1024."""
-    if count < _STEP:
-        return f"{count} B"
-    value, units = count / _STEP, ["KiB", "MiB", "GiB", "TiB"]
-    while value >= _STEP and len(units) > 1:
-        value /= _STEP
-        units.pop(0)
-    return f"{value:.1f} {units[0]}"
-
-
 def number(value: object) -> str:
     """Write a number shortly, without losing what tells two of them apart."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def signed(value: float) -> str:
-    """Write a difference with its sign."""
-    return f"{value:+.6g}"
 
 
 def moment(text: str) -> str:
@@ -116,7 +102,7 @@ def value_text(value: object) -> str:
 def _member(key: object, value: object) -> str:
     if key == "digest":
         return short(value)
-    return size(value) if key == "size" and isinstance(value, int) else value_text(value)
+    return human_size(value) if key == "size" and isinstance(value, int) else value_text(value)
 
 
 def url(path: str, **fields: object) -> str:

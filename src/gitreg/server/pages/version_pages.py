@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from gitreg.deployment import Approval
+    from gitreg.names import EnvironmentName, ModelName
     from gitreg.reader import VersionFile
     from gitreg.server.pages.site import Page
 
@@ -53,8 +54,27 @@ def version(page: Page) -> Response:
         descendants=page.ask(lambda index: listing.descendants(index, name, manifest.version, page.readable)),
         others=page.ask(lambda index: listing.neighbours(index, name, manifest.version)),
         deployable=[rule.name for rule in page.rules if page.may(Action.DEPLOY, name, rule.name)],
+        promotable=[each for each in promotions(page, name) if each.version == manifest.version],
         approvable=[rule.name for rule in page.rules if page.may(Action.APPROVE, name, rule.name)],
     )
+
+
+class Promotion(NamedTuple):
+    """What runs in one environment and not in one that comes after it, where the caller may deploy."""
+
+    version: Version
+    source: EnvironmentName
+    goal: EnvironmentName
+
+
+def promotions(page: Page, name: ModelName) -> Iterator[Promotion]:
+    """List what of a model the caller may promote; what the gate says of it, the preview shows."""
+    running = {rule.name: pointer for rule in page.rules if (pointer := page.at.pointer(rule.name, name))}
+    for rule in page.rules:
+        before, there = running.get(rule.after) if rule.after else None, running.get(rule.name)
+        is_new = before is not None and (there is None or there.version != before.version)
+        if before is not None and is_new and page.may(Action.DEPLOY, name, rule.name):
+            yield Promotion(before.version, before.environment, rule.name)
 
 
 class Given(NamedTuple):

@@ -10,8 +10,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gitreg import __version__
 from gitreg.server.answers import answer, encoded
+from gitreg.server.rest.routes import StrictRoute
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 _SEE_OTHER = 303
 
 

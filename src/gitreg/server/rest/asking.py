@@ -5,24 +5,31 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query
 from starlette.requests import Request
 
 from gitreg.access import Action, actions_of
 from gitreg.errors import DeniedError, InvalidError
+from gitreg.git.history import is_on_first_parent_chain
+from gitreg.git.values import is_oid
+from gitreg.layout import ACCESS, APPROVALS, MODELS, SETTINGS, deployment_path, status_path
 from gitreg.names import ModelName, Selector
+from gitreg.reader import Snapshot
+from gitreg.server.answers import tags_of, unchanged
 from gitreg.server.auth.callers import require
 from gitreg.server.auth.errors import UnauthenticatedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
-    from gitreg.reader import Snapshot
+    from starlette.responses import Response
+
     from gitreg.server.auth.callers import Caller, Readable
     from gitreg.server.serving import Serving
 
 MOST = 1000
 SOME = 100
+_MOST_TAGS = 4  # of If-None-Match, that are looked into
 
 # The names' own grammar is a little stricter; this is for who reads, or tries out, the description.
 NAME = "^[a-z0-9][a-z0-9._-]*$"
@@ -46,6 +53,7 @@ At = Annotated[
     str | None,
     Query(description="As it was at this time (RFC 3339, or a date for its end).", max_length=40),
 ]
+Text = Annotated[str | None, Query(max_length=4000)]
 Limit = Annotated[int, Query(description="How many at most.", ge=1, le=MOST)]
 Cursor = Annotated[str | None, Query(description="`next` of the answer before.", max_length=4096)]
 
@@ -59,6 +67,23 @@ class Asking:
         self._caller: Caller | None = request.scope.get("state", {}).get("caller")
         self.now: Snapshot = self.serving.registry.snapshot()
         self.at: Snapshot = self.serving.registry.snapshot(at) if at is not None else self.now
+
+    @property
+    def is_now(self) -> bool:
+        """Whether what is read is what main says now, at whatever time it was asked for."""
+        return self.at.commit == self.now.commit
+
+    def at_commit(self, commit: str | None) -> Snapshot:
+        """Read the registry at a commit, which must be one that main was at; at the newest where none is named."""
+        if commit is None or commit == self.now.commit:
+            return self.now
+        repository = self.now.repository
+        info = repository.objects.info(commit) if is_oid(commit) else None
+        if info is None or info.type != "commit" or not is_on_first_parent_chain(repository, commit, self.now.commit):
+            raise InvalidError(
+                f"{commit[:64]!r} is no commit of main", hint="send a Gitreg-Commit, or an event's commit"
+            )
+        return Snapshot(repository, commit)
 
     @property
     def caller(self) -> Caller:
@@ -93,6 +118,29 @@ class Asking:
         self.named(str(found.model))
         return found
 
+    def unchanged(self, name: ModelName) -> Response | None:
+        """Answer 304 where all that is told of a model is as it was at the commit that the client has its answer of."""
+        commit = self.at.commit
+        if found := unchanged(self.request, commit):
+            return found
+        for tag in sorted(filter(is_oid, tags_of(self.request)))[:_MOST_TAGS]:
+            info = self.at.repository.objects.info(tag)
+            if info is not None and info.type == "commit" and self._is_same(name, tag):
+                return unchanged(self.request, tag, commit)
+        return None
+
+    def _is_same(self, name: ModelName, commit: str) -> bool:
+        """Compare git's ids of what the answers about one model are made of, which has to be there."""
+        objects, now = self.at.repository.objects, self.at.commit
+        if objects.at(now, f"{MODELS}/{name}") is None:
+            return False
+        return all(objects.at(commit, path) == objects.at(now, path) for path in self._about(name))
+
+    def _about(self, name: ModelName) -> Iterator[str]:
+        yield from (SETTINGS, ACCESS, f"{MODELS}/{name}", f"{APPROVALS}/{name}")
+        for environment in self.at.environments():
+            yield from (deployment_path(environment, name), status_path(environment, name))
+
     def may_register(self) -> None:
         """Raise DeniedError where they may register nothing at all, and so need to store no files."""
         user = self.caller.require_user()
@@ -112,6 +160,10 @@ async def questioning(request: Request) -> AsyncIterator[None]:
     serving: Serving = request.app.state.serving
     async with serving.questions.turn(caller.key if caller else ""):
         yield
+
+
+LONG = [Depends(questioning)]
+"""What may take its time."""
 
 
 def after(cursor: str | None, names: list[str]) -> int:

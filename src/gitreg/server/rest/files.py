@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
@@ -12,26 +13,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gitreg.digest import Digest
-from gitreg.errors import DeniedError, GitregError, InvalidError, NotFoundError
-from gitreg.git import history as git_history
-from gitreg.git.values import is_oid
+from gitreg.errors import DeniedError, GitregError, NotFoundError, UnavailableError
 from gitreg.layout import ACCESS, SETTINGS
 from gitreg.names import ModelName
+from gitreg.objects import Store
+from gitreg.objects.faults import NoStoreError
 from gitreg.reader import Snapshot
 from gitreg.registry import reads
 from gitreg.server.answers import COMMIT, answer, encoded, unchanged
-from gitreg.server.downloads import download
+from gitreg.server.downloads import download, untold
 from gitreg.server.rest.asking import Asking, At, Model, Project, Which
 from gitreg.server.rest.inputs import Input
+from gitreg.server.rest.routes import StrictRoute
 from gitreg.server.uploads import offer, upload_path
 
-router = APIRouter(tags=["files"])
+router = APIRouter(tags=["files"], route_class=StrictRoute)
 _Hex = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The SHA-256 of the file.")]
 _FilePath = Annotated[str, Path(max_length=1024)]
 _Commit = Annotated[str | None, Query(max_length=64, description="A commit of main; the newest, where left out.")]
 # In which segment of a governed path the project stands.
 _PROJECTS = {"models": 1, "approvals": 1, "deployments": 2, "status": 2}
-_CREATED = 201
+_CREATED, _ACCEPTED = 201, 202
+_FOR_EVER = "private, max-age=31536000, immutable"
 
 
 class Upload(Input):
@@ -42,25 +45,30 @@ class Upload(Input):
 
 
 @router.get("/models/{project}/{model}/versions/{version}/files/{path:path}", summary="Download a file")
-@router.head(
-    "/models/{project}/{model}/versions/{version}/files/{path:path}", summary="Look at a file", include_in_schema=False
-)
 def get_file(
     request: Request, project: Project, model: Model, version: Which, path: _FilePath, at: At = None
 ) -> Response:
     """Give the bytes of a file of a version; with Range a part of them. The ETag is the digest.
 
-    Where the store is in a cloud and signs URLs the answer is a redirect to it.
+    Content-Location names the version that an alias, an environment or a range means. Where the store is in a cloud and
+    signs URLs the answer is a redirect to it.
     """
     asking = Asking(request, at)
-    manifest = reads.found(asking.at, asking.selector(project, model, version)).manifest
+    chosen = asking.selector(project, model, version)
+    manifest = reads.found(asking.at, chosen).manifest
     artifact = next((each for each in manifest.artifacts if each.path == path), None)
     if artifact is None:
         raise NotFoundError(
             f"{manifest.model}@{manifest.version} has no file {path[:200]!r}", hint="its `artifacts` name them"
         )
     serving = asking.serving
-    return download(request, serving.registry.store, artifact.digest, signs=serving.signs_urls)
+    told = {
+        COMMIT: asking.at.commit,
+        "Content-Location": quote(f"/models/{manifest.model}/versions/{manifest.version}/files/{path}"),
+        # What a version holds is for ever; which version an environment or `latest` means is not.
+        "Cache-Control": _FOR_EVER if chosen.version else "private, no-cache",
+    }
+    return download(request, serving.registry.store, artifact.digest, signs=serving.signs_urls, told=told)
 
 
 # Uploads
@@ -68,13 +76,18 @@ def get_file(
 
 @router.post("/uploads", summary="Begin an upload", status_code=201)
 def begin_upload(request: Request, body: Upload) -> Response:
-    """Say whether a file is in the store already (200), or how to send it (201)."""
+    """Say whether a file is in the store already (200), or how to send it (201).
+
+    `received` is how many bytes of it have come before: with `Content-Range` only the rest needs to be sent.
+    """
     asking = Asking(request)
     asking.may_register()
     digest = Digest.parse(body.digest)
-    if asking.serving.registry.store.renewed(digest, body.size):
+    serving = asking.serving
+    if _store(asking).renewed(digest, body.size):
         return answer({"present": True, "digest": str(digest), "size": body.size}, asking.at.commit)
-    made = {"present": False, **offer(digest, asking.serving.authenticator.settings.url)}
+    received = serving.uploads.received(asking.caller.key, digest, body.size)
+    made = {"present": False, "received": received, **offer(digest, serving.authenticator.settings.url)}
     return answer(made, asking.at.commit, status=_CREATED, headers={"Location": upload_path(digest)})
 
 
@@ -82,6 +95,7 @@ def begin_upload(request: Request, body: Upload) -> Response:
     "/uploads/sha256/{hex}",
     summary="Send a file",
     status_code=201,
+    responses={_ACCEPTED: {"description": "More of the file is to come, or it is being stored."}},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -90,15 +104,39 @@ def begin_upload(request: Request, body: Upload) -> Response:
     },
 )
 async def put_upload(request: Request, hex: _Hex) -> Response:  # noqa: A002 - the address's own word
-    """Store the body, which must have this SHA-256. It is there as a whole, or not at all."""
+    """Store the body, which must have this SHA-256. It is there as a whole, or not at all.
+
+    With `Content-Range: bytes FIRST-LAST/SIZE` it is a part, which is kept as far as it came; the part that ends it has
+    it stored. 202 says that more is to come or, where all of it has, that it is being stored: `bytes */SIZE` without a
+    body asks for that again.
+    """
     asking = Asking(request)
     asking.may_register()
     digest, serving = Digest(hex), asking.serving
-    store = await asyncio.to_thread(lambda: serving.registry.store)
-    size = await serving.uploads.take(request, store, digest, asking.caller.key)
+    store = await asyncio.to_thread(_store, asking)
+    if "content-range" in request.headers:
+        taken = await serving.uploads.take_part(request, store, digest, asking.caller.key)
+        size = taken.size
+        if not taken.stored:
+            more = {"present": False, "received": taken.received, "size": size}
+            return answer(more, asking.at.commit, status=_ACCEPTED)
+    else:
+        size = await serving.uploads.take(request, store, digest, asking.caller.key)
     serving.meters.uploaded(size)
     await asyncio.to_thread(_claim, asking)
     return answer({"present": True, "digest": str(digest), "size": size}, asking.at.commit, status=_CREATED)
+
+
+def _store(asking: Asking) -> Store:
+    """Open the store for what comes in; UnavailableError where it is gone."""
+    from gitreg.keep.claims import check_begun
+
+    store = asking.serving.registry.store
+    try:
+        check_begun(store, asking.at)
+    except UnavailableError as error:
+        raise untold(error) from error
+    return store
 
 
 def _claim(asking: Asking) -> None:
@@ -111,15 +149,17 @@ def _claim(asking: Asking) -> None:
 
 @router.get("/uploads/sha256/{hex}", summary="Follow an upload")
 def get_upload(request: Request, hex: _Hex) -> Response:  # noqa: A002
-    """Say how many bytes of a file have come, while it is on its way to this process; 404 where nothing has."""
+    """Say how many bytes of a file have come, while it is on its way; 404 where nothing has."""
     asking = Asking(request)
     asking.may_register()
     digest = Digest(hex)
-    on_its_way = asking.serving.uploads.progress(digest)
+    on_its_way = asking.serving.uploads.progress(asking.caller.key, digest)
     if on_its_way is not None:
         received, size = on_its_way
         return answer({"present": False, "received": received, "size": size}, asking.at.commit)
-    stored = asking.serving.registry.store.size_of(digest)
+    stored = None
+    with suppress(NoStoreError):  # it begins with the first file
+        stored = _store(asking).size_of(digest)
     if stored is None:
         raise NotFoundError(f"{digest} is neither here nor on its way", hint="PUT it here")
     return answer({"present": True, "received": stored, "size": stored}, asking.at.commit)
@@ -133,11 +173,11 @@ def get_governed(request: Request, path: _FilePath, commit: _Commit = None) -> R
     """Give a file of the registry's repository as it is at a commit of main; its ETag is git's id of it."""
     asking = Asking(request)
     _require_path(asking, path)
-    at = _at(asking, commit)
+    at = asking.at_commit(commit)
     info = at.repository.objects.at(at.commit, path)
     if info is None or info.type != "blob":
         raise NotFoundError(f"there is no file {path[:200]!r} at {at.commit[:12]}")
-    if found := unchanged(request, info.oid):
+    if found := unchanged(request, info.oid, at.commit):
         return found
     headers = {"ETag": f'"{info.oid}"', COMMIT: at.commit, "Content-Disposition": "attachment"}
     return Response(at.read(path), headers=headers, media_type="application/octet-stream")
@@ -157,7 +197,7 @@ def get_tree(request: Request, path: _FilePath, commit: _Commit = None) -> Respo
 
 def _tree(request: Request, path: str, commit: str | None) -> Response:
     asking = Asking(request)
-    at = _at(asking, commit)
+    at = asking.at_commit(commit)
     folder = path.strip("/")
     if folder:
         _require_folder(asking, at, folder)
@@ -176,24 +216,11 @@ def _tree(request: Request, path: str, commit: str | None) -> Response:
     ]
     headers = {COMMIT: at.commit}
     if asking.readable.everything:  # what others see of it depends on the rules as well
-        if found := unchanged(request, oid):
+        if found := unchanged(request, oid, at.commit):
             return found
         headers["ETag"] = f'"{oid}"'
     said: dict[str, Any] = {"commit": at.commit, "oid": oid if _is_whole(asking, folder) else None, "entries": entries}
     return Response(encoded(said), headers=headers, media_type="application/json")
-
-
-def _at(asking: Asking, commit: str | None) -> Snapshot:
-    """Read the registry at a commit; it must be one that main was at."""
-    if commit is None or commit == asking.at.commit:
-        return asking.at
-    repository = asking.at.repository
-    info = repository.objects.info(commit) if is_oid(commit) else None
-    if info is None or info.type != "commit":
-        raise InvalidError(f"{commit!r} is no commit of main", hint="send a Gitreg-Commit, or an event's commit")
-    if not git_history.is_on_first_parent_chain(repository, commit, asking.at.commit):
-        raise InvalidError(f"{commit!r} is no commit of main", hint="send a Gitreg-Commit, or an event's commit")
-    return Snapshot(repository, commit)
 
 
 def _named(parts: list[str]) -> tuple[str | None, str | None]:

@@ -210,6 +210,34 @@ class Retire(Input):
     reason: Reason = None
 
 
+class ImportOrigin(Input):
+    """Where versions come from: what the commit will say."""
+
+    url: Annotated[
+        str, Field(min_length=1, max_length=2000, pattern=r"^[\x20-\x7e]+$", examples=["https://host/r.git"])
+    ]
+    commit: Annotated[str, Field(pattern="^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
+    name: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]+$", examples=["corp"])]
+
+
+class Described(Input):
+    """A model that may be new here."""
+
+    model: Annotated[str, Field(max_length=1 << 20, description="Its model.yaml.")]
+    card: Annotated[str | None, Field(max_length=1_000_000, description="The model card, in Markdown.")] = None
+
+
+class Import(Input):
+    """Versions of another registry, whose files are in the store already."""
+
+    origin: ImportOrigin
+    versions: Annotated[
+        list[Annotated[str, Field(max_length=1 << 20)]],
+        Field(min_length=1, max_length=1000, description="Their manifests, parents first; the last is the one wanted."),
+    ]
+    models: Annotated[dict[ModelText, Described], Field(max_length=1000)] = {}
+
+
 class UpdateVersion(Input):
     """What may change of a version; what is left out stays as it is, metrics and evaluations are added to."""
 

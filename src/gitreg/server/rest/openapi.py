@@ -8,6 +8,8 @@ from fastapi.openapi.utils import get_openapi
 
 from gitreg import __version__
 from gitreg.server.problems import KIND
+from gitreg.server.rest.described import Answers, add_examples, problems_of
+from gitreg.server.rest.schemas import PLACE
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -98,18 +100,23 @@ def _made(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = _PROBLEM
+    answers = Answers(set(schemas))
+    schemas |= answers.named
+    add_examples(schemas)
     found["components"]["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": "`gitreg server token create` makes one."},
     }
     found["security"] = [{"token": []}]
-    for path in found["paths"].values():
-        for operation in path.values():
-            _complete(operation)
+    found["servers"] = [{"url": app.state.serving.authenticator.settings.url or "/"}]
+    for path, operations in found["paths"].items():
+        for method, operation in operations.items():
+            answers.describe(method, path, operation)
+            _add_problems(operation, _PROBLEMS | problems_of(method, path))
     return found
 
 
-def _complete(operation: dict[str, Any]) -> None:
-    """Add the problems that any operation may answer with."""
-    content = {KIND: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for status, words in _PROBLEMS.items():
+def _add_problems(operation: dict[str, Any], problems: dict[str, str]) -> None:
+    """Add the problems that an operation may answer with."""
+    content = {KIND: {"schema": {"$ref": f"{PLACE}Problem"}}}
+    for status, words in sorted(problems.items()):
         operation["responses"][status] = {"description": words, "content": content}

@@ -8,39 +8,35 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from gitreg.access import Action
 from gitreg.errors import (
     ConflictError,
     DeniedError,
-    GitregError,
     InvalidError,
     NotFoundError,
     PreconditionError,
 )
-from gitreg.git import history as git_history
 from gitreg.git.values import is_oid
-from gitreg.layout import MAIN, Kind, place
+from gitreg.layout import Kind, place
 from gitreg.records import dataclass, replace
 from gitreg.server import idempotency
 from gitreg.server.answers import COMMIT, answer
 from gitreg.server.auth.callers import permission, require
 from gitreg.server.auth.errors import UnauthenticatedError
 from gitreg.server.serving import UnfinishedError, Wanted
-from gitreg.writer.plan import Plan, Written
+from gitreg.writer.once import LandedError, once
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from gitreg.access import Action
-    from gitreg.git import Oid, Repository
     from gitreg.names import EnvironmentName, ModelName
     from gitreg.reader import Snapshot
     from gitreg.server.auth.callers import Caller
     from gitreg.server.serving import Serving
-    from gitreg.writer.plan import Planner
+    from gitreg.writer.plan import Planner, Written
 
 _CREATED = 201
 _TAG = re.compile(r'"([0-9a-f]{40}(?:[0-9a-f]{24})?)"')
-_MOST_SEARCHED = 10_000
 # What these say is certain; whatever else goes wrong may do so after main has moved.
 _NOTHING_CHANGED = (InvalidError, NotFoundError, ConflictError, DeniedError, UnauthenticatedError)
 # A longer answer is kept without what it tells of the version or the model.
@@ -49,13 +45,18 @@ _MOST_KEPT = 16 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """A write of one model: its plan, and the actions any one of which allows it."""
+    """A write of one model: its plan, and the actions any one of which allows it.
+
+    It `refers` to other models, as to parents: the caller has to be allowed to read them, for what is said of the plan
+    tells what there is.
+    """
 
     model: ModelName
     planner: Planner
     actions: tuple[Action, ...]
     environment: EnvironmentName | None = None
     creates: bool = False
+    refers: tuple[ModelName, ...] = ()
 
 
 class _Sent:
@@ -96,6 +97,9 @@ class _Sent:
         """
         access = self.at.access
         self.caller.require_user()
+        for name in dict.fromkeys(write.refers):
+            if name != write.model:
+                require(access, self.caller, Action.READ, name)
         if any(
             permission(access, self.caller, action, write.model, write.environment).allowed for action in write.actions
         ):
@@ -130,18 +134,20 @@ async def _first(
 ) -> Response:
     """Answer a request with a key that was not answered yet; it may have landed all the same."""
     remembered = sent.serving.remembered
+    planner = once(write.planner, name.id, before.tip if before else name.tip, is_first=before is None)
+    # Whoever began it before may be at work still: then nobody can say that nothing was changed.
+    failed = remembered.undecided if before else remembered.failed
     try:
-        landed = (
-            await asyncio.to_thread(_landed, sent.serving.registry.snapshot(), name, before.tip) if before else None
-        )
-        written = landed or await _written(sent, replace(write, planner=_signed(write.planner, name)))
+        written = await _written(sent, replace(write, planner=planner))
+    except LandedError as error:
+        written = error.written
     except UnfinishedError as error:
         error.future.add_done_callback(lambda _: remembered.undecided(name))
         raise
     except _NOTHING_CHANGED:
-        await asyncio.to_thread(remembered.failed, name)
+        await asyncio.to_thread(failed, name)
         raise
-    except GitregError:
+    except Exception:
         await asyncio.to_thread(remembered.undecided, name)
         raise
     response = _answered(written, sent, write)
@@ -181,36 +187,6 @@ def _location(written: Written) -> str | None:
         if where.kind is Kind.VERSION:
             return f"/models/{where.model}/versions/{where.version}"
     return None
-
-
-# Once, however often it is sent
-
-
-def _signed(planner: Planner, name: idempotency.Request) -> Planner:
-    """Let the commit say of which request it is."""
-
-    def signed(at: Snapshot) -> Plan:
-        plan = planner(at)
-        return replace(plan, trailers={**plan.trailers, idempotency.TRAILER: name.id})
-
-    return signed
-
-
-def _landed(at: Snapshot, name: idempotency.Request, since: Oid) -> Written | None:
-    """Find the commit of a request whose answer was never noted."""
-    repository = at.repository
-    for oid in git_history.first_parents(repository, at.commit, since, limit=_MOST_SEARCHED):
-        commit = repository.objects.commit(oid)
-        if commit.trailers.get(idempotency.TRAILER) == name.id:
-            return Written(commit=oid, ref=MAIN, subject=commit.subject, paths=_paths(repository, commit.parents, oid))
-    return None
-
-
-def _paths(repository: Repository, parents: tuple[Oid, ...], oid: Oid) -> tuple[str, ...]:
-    from gitreg.git.compare import changed_paths
-
-    found = changed_paths(repository.objects, parents[0] if parents else None, oid)
-    return tuple(sorted(each.path for each in found))
 
 
 def _repeated(before: idempotency.Answer) -> Response:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from gitreg.digest import Digest
 from gitreg.git import Signature
+from gitreg.manifest import Model
 from gitreg.names import ModelName, Version
 from gitreg.objects import StoredFile
+from gitreg.registry.importing import Described, Import, Origin, Taken
 from gitreg.registry.register import Prepared, RegisterRequest, now
+from gitreg.writer import Planned
 
 if TYPE_CHECKING:
     from gitreg.reader import Snapshot
@@ -35,12 +38,35 @@ def registration(body: inputs.Register, caller: Caller, *, of_existing: bool = F
         told={each.path: each.inspection for each in body.artifacts if each.inspection},
     )
 
-    def planner(at: Snapshot) -> Plan:
-        if of_existing:
-            at.model(name)
-        return prepared.plan(at)
+    return name, Planned(_further, prepared) if of_existing else prepared.plan
 
-    return name, planner
+
+def _further(at: Snapshot, prepared: Prepared) -> Plan:
+    at.model(prepared.name)
+    return prepared.plan(at)
+
+
+def parents_of(body: inputs.Register) -> tuple[ModelName, ...]:
+    """Name the models that a version is said to come from."""
+    return tuple(ModelName.parse(each.partition("@")[0]) for each in body.parents)
+
+
+def models_of(found: Import) -> tuple[ModelName, ...]:
+    """Name the models that are taken over, and those that these came from."""
+    manifests = [each.file.manifest for each in found.versions]
+    return (*(each.model for each in manifests), *(parent.model for each in manifests for parent in each.parents))
+
+
+def taken_over(body: inputs.Import) -> Import:
+    """Read what is taken over from another registry; InvalidError where its files are not right."""
+    versions = tuple(Taken.of(text.encode(), f"versions[{place}]") for place, text in enumerate(body.versions))
+    models = {
+        ModelName.parse(name): Described(
+            Model.parse(each.model.encode(), f"models[{name}]"), each.card.encode() if each.card is not None else None
+        )
+        for name, each in body.models.items()
+    }
+    return Import(Origin(**body.origin.model_dump()), versions, models)
 
 
 def _request(body: inputs.Register) -> RegisterRequest:

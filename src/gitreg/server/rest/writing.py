@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -11,11 +12,13 @@ from starlette.responses import Response
 from gitreg.access import Action
 from gitreg.manifest import Lifecycle
 from gitreg.names import EnvironmentName, ModelName
-from gitreg.registry import planners
+from gitreg.records import replace
+from gitreg.registry import planners, plans, reads
 from gitreg.server.rest import inputs
-from gitreg.server.rest.asking import Environment, Model, Project, Which
+from gitreg.server.rest.asking import Asking, Environment, Model, Project, Which
 from gitreg.server.rest.performing import Write, perform
-from gitreg.server.rest.registering import registration
+from gitreg.server.rest.registering import models_of, parents_of, registration, taken_over
+from gitreg.server.rest.routes import StrictRoute
 
 _Why = Annotated[str | None, Query(max_length=4000, description="Why: it stands in the history.")]
 # Read by `performing`; named here so that the description of the interface has them.
@@ -30,7 +33,7 @@ async def conditions(dry_run: DryRun = False, if_match: IfMatch = None, key: Key
     """Say what any write may carry."""
 
 
-router = APIRouter(tags=["writes"], dependencies=[Depends(conditions)])
+router = APIRouter(tags=["writes"], dependencies=[Depends(conditions)], route_class=StrictRoute)
 
 
 def _selector(model: str, version: str) -> str:
@@ -43,15 +46,28 @@ def _selector(model: str, version: str) -> str:
 @router.post("/models/register", summary="Register a version", status_code=201)
 async def register(request: Request, body: inputs.Register) -> Response:
     """Register a version whose files are in the store; its model is made where it is new."""
-    name, planner = registration(body, request.scope["state"]["caller"])
-    return await perform(request, Write(model=name, planner=planner, actions=(Action.REGISTER,), creates=True))
+    return await perform(request, _registration(request, body))
 
 
 @router.post("/models/version", summary="Register a further version", status_code=201)
 async def register_further(request: Request, body: inputs.Register) -> Response:
     """Register a version of a model that exists; 404 where there is no such model."""
-    name, planner = registration(body, request.scope["state"]["caller"], of_existing=True)
-    return await perform(request, Write(model=name, planner=planner, actions=(Action.REGISTER,), creates=True))
+    return await perform(request, _registration(request, body, of_existing=True))
+
+
+def _registration(request: Request, body: inputs.Register, *, of_existing: bool = False) -> Write:
+    name, planner = registration(body, request.scope["state"]["caller"], of_existing=of_existing)
+    actions = (Action.REGISTER,)
+    return Write(model=name, planner=planner, actions=actions, creates=True, refers=parents_of(body))
+
+
+@router.post("/models/import", summary="Take a version over from another registry")
+async def import_version(request: Request, body: inputs.Import) -> Response:
+    """Register versions of another registry with the very bytes of their manifests; what is here is left alone."""
+    Asking(request).may_register()
+    found = await asyncio.to_thread(taken_over, body)  # up to 4 MiB of YAML
+    write = Write(model=found.wanted.model, planner=found.plan, actions=(Action.REGISTER,), creates=True)
+    return await perform(request, replace(write, refers=models_of(found)))
 
 
 @router.patch("/models/{project}/{model}", summary="Change a model")
@@ -178,8 +194,15 @@ async def promote(request: Request, body: inputs.Promote) -> Response:
     """Point the next environment, or the one named, at what runs in another."""
     name = ModelName.parse(body.model)
     planner = planners.promote(body.model, body.source, body.target, reason=body.reason)
-    where = EnvironmentName(body.target) if body.target else None
+    where = EnvironmentName(body.target) if body.target else _following(request, body.source)
     return await perform(request, Write(model=name, planner=planner, actions=(Action.DEPLOY,), environment=where))
+
+
+def _following(request: Request, source: str) -> EnvironmentName:
+    """Find the environment that the rules are asked about, where the caller leaves it to registry.yaml."""
+    asking = Asking(request)
+    asking.caller.require_user()
+    return plans.next_environment(asking.now, reads.known_environment(asking.now, source))
 
 
 @router.post("/models/rollback", summary="Roll back")
@@ -215,7 +238,7 @@ async def delete_deployment(
 
 def _approving(request: Request, selector: str, environment: str, body: inputs.Verdict) -> Write:
     caller = request.scope["state"]["caller"]
-    planner = planners.approve(selector, environment, caller.require_user(), reject=body.reject, comment=body.comment)
+    planner = planners.approve(selector, environment, caller.require_user, reject=body.reject, comment=body.comment)
     name, where = ModelName.parse(selector.partition("@")[0]), EnvironmentName(environment)
     return Write(model=name, planner=planner, actions=(Action.APPROVE,), environment=where)
 
