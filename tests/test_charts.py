@@ -88,8 +88,9 @@ def test_a_page_holds_the_chart_and_the_numbers(tmp_path: Path) -> None:
 
     page = (tmp_path / "a.html").read_text()
     assert "<svg" in page
-    assert "<td>1.1.0</td><td>2026-01-02T00:00:00Z</td><td></td><td>0.5</td>" in page
-    assert "<script" not in page
+    row = '<td>1.1.0</td><td>2026-01-02T00:00:00Z</td><td class="number"></td><td class="number">0.5</td>'
+    assert row in page
+    assert is_harmless(page)
 
 
 def test_a_png_is_one_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -156,6 +157,28 @@ def test_edges_that_skip_columns_go_around_what_stands_there() -> None:
     assert [len(column) for column in columns] == [1, 1, 2, 1]
     assert [stop.child for stop in columns[-1]] == ["risk/fraud@2.0.0"]
     assert all(later.column == one.column + 1 for route in routes for one, later in pairwise(route))
+
+
+def test_a_page_of_lineage_draws_it_and_lists_it() -> None:
+    evil = node("risk/x@1.0.0", node("hf://<script src=//x>", relation="<img onerror=x>", state='"><b>'))
+
+    page = graphs.as_html(evil)
+
+    assert "risk/x" in words(page)
+    assert "<td>risk/x@1.0.0</td><td>&lt;img onerror=x&gt;</td><td>hf://&lt;script src=//x&gt;</td>" in page
+    assert is_harmless(page)
+    assert "<table>" not in graphs.as_html(node("risk/x@1.0.0"))
+
+
+def is_harmless(page: str) -> bool:
+    """Whether a page runs nothing, loads nothing, and has nothing in it that somebody else wrote as markup."""
+    markup = re.sub(r">[^<]*<", "><", re.sub(r"<!--.*?-->", "", page))
+    addresses = re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?([^\"')\s>]*)", markup)
+    return (
+        "default-src 'none'" in page
+        and not re.search(r"<(?:script|img|b|iframe|link|object)\b|\son\w+=", markup)
+        and all(address.startswith("#") for address in addresses)
+    )
 
 
 def test_a_drawing_takes_dollars_as_they_are() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gitreg.git import Repository
+from gitreg.index import pages
 from gitreg.index.pages import Query
 from gitreg.reader import Snapshot
 from gitreg.registry.search import Found, search
@@ -174,6 +175,14 @@ def made(_made: Made) -> Made:
 def writer(tmp_path: Path) -> Writer:
     """A repository of the test's own."""
     return Writer(tmp_path / "own.git")
+
+
+@pytest.fixture(params=["as a small registry", "as a large one"])
+def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a search begin with what is rare, and go the ways that are for what is not."""
+    if request.param == "as a large one":
+        monkeypatch.setattr(pages, "_FEW", 1)
+        monkeypatch.setattr(pages, "_MANY", 1)
 
 
 def finder(folder: Path) -> Callable[..., Found]:

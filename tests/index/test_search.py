@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import operator
-import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +9,7 @@ from gitreg.git import Repository
 from gitreg.index import pages
 from gitreg.reader import Snapshot
 from gitreg.registry.search import explain
-from tests.index.conftest import MODELS, START, TEAMS, VERSIONS, Facts, Made, finder, names, pointer
+from tests.index.conftest import MODELS, START, VERSIONS, Facts, Made, finder, names, pointer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,97 +18,11 @@ if TYPE_CHECKING:
     from tests.index.conftest import Writer
 
     Find = Callable[..., Found]
-    Case = tuple[str, Callable[[Facts], bool]]
-
-ORDERS = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
-
-
-def number(chance: random.Random) -> Case:
-    key, sign = chance.choice([("auc", "metrics.auc"), ("f1.macro", "metrics.f1.macro")]), chance.choice(list(ORDERS))
-    bound = chance.randrange(100) / 100
-    return (
-        f"{key[1]} {sign} {bound}",
-        lambda each: key[0] in each.data["metrics"] and ORDERS[sign](each.data["metrics"][key[0]], bound),
-    )
-
-
-def text(chance: random.Random) -> Case:
-    team = chance.choice(TEAMS)
-    quoted = "'" + team.replace("'", "''") + "'"
-    sign = chance.choice(["=", "!=", "~"])
-    has = {
-        "=": lambda each: each.data["labels"].get("team") == team,
-        "!=": lambda each: each.data["labels"].get("team") != team,
-        "~": lambda each: team.lower() in each.data["labels"].get("team", "").lower(),
-    }
-    return f"{chance.choice(['labels.team', 'tags.`team`'])} {sign} {quoted}", has[sign]
-
-
-def plain(chance: random.Random) -> Case:
-    year = chance.randrange(2023, 2026)
-    rank = chance.randrange(len(VERSIONS))
-    size = chance.randrange(10_000)
-    auc = chance.randrange(100) / 100
-    cases: list[Case] = [
-        (f"evaluations.metrics.auc > {auc}", lambda each: any(found > auc for *_, found in each.data["evaluations"])),
-        ("evaluations.dataset = holdout", lambda each: any(each[0] == "holdout" for each in each.data["evaluations"])),
-        ("evaluations.split is null", lambda each: not any(each[1] for each in each.data["evaluations"])),
-        (f"created >= {year}", lambda each: int(each.data["created"][:4]) >= year),
-        (f"version > {VERSIONS[rank]}", lambda each: each.rank > rank),
-        (f"size < {size}", lambda each: each.data["size"] < size),
-        ("license is null", lambda each: each.data["license"] is None),
-        ("license in (MIT, 'GPL-3.0')", lambda each: each.data["license"] == "MIT"),
-        ("license not in (MIT)", lambda each: each.data["license"] != "MIT"),
-        ("lifecycle = active", lambda each: each.data["lifecycle"] == "active"),
-        ("model like 'vision/%'", lambda each: each.model.startswith("vision/")),
-        ("name ILIKE 'VISION/OC_'", lambda each: each.model == "vision/ocr"),
-        ("deployed('prod')", lambda each: "prod" in each.deployed),
-        ("deployed = prod", lambda each: "prod" in each.deployed),
-        ("dataset = ledger", lambda each: each.data["dataset"] == "ledger"),
-        (f"digest = sha256:{1:064x}", lambda each: each.data["digest"] == f"sha256:{1:064x}"),
-        ("alias = champion", lambda each: each.version == "1.0.0"),
-        ("params.epochs = '20'", lambda each: each.data["epochs"] == 20 and each.data["epochs"] is not True),
-        ("hyperparameters.epochs = true", lambda each: each.data["epochs"] is True),
-        ("hyperparameters.epochs < 5", lambda each: each.data["epochs"] == 1 and each.data["epochs"] is not True),
-        ("text('ledger')", lambda each: "ledger" in (each.data["description"] or "")),
-    ]
-    return chance.choice(cases)
-
-
-def case(chance: random.Random, depth: int = 0) -> Case:
-    """Make a condition, and what it means."""
-    kind = chance.random()
-    if depth > 2 or kind < 0.5:
-        return chance.choice([number, text, plain])(chance)
-    if kind < 0.6:
-        inner, holds = case(chance, depth + 1)
-        return f"not ({inner})", lambda each: not holds(each)
-    left, right = case(chance, depth + 1), case(chance, depth + 1)
-    if kind < 0.8:
-        return f"({left[0]}) and ({right[0]})", lambda each: left[1](each) and right[1](each)
-    return f"({left[0]} OR {right[0]})", lambda each: left[1](each) or right[1](each)
 
 
 def expected(made: Made, holds: Callable[[Facts], bool]) -> list[str]:
     found = sorted((each for each in made.facts if holds(each)), key=lambda each: (each.model, -each.rank))
     return [f"{each.model}@{each.version}" for each in found]
-
-
-@pytest.fixture(params=["as a small registry", "as a large one"])
-def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a search begin with what is rare, and go the ways that are for what is not."""
-    if request.param == "as a large one":
-        monkeypatch.setattr(pages, "_FEW", 1)
-        monkeypatch.setattr(pages, "_MANY", 1)
-
-
-@pytest.mark.usefixtures("ways")
-@pytest.mark.parametrize("seed", range(5))
-def test_a_search_finds_what_a_plain_filter_finds(made: Made, find: Find, seed: int) -> None:
-    chance = random.Random(seed)
-    for _ in range(25):
-        text, holds = case(chance)
-        assert names(find(text)) == expected(made, holds), text
 
 
 ORDER_BYS = [None, "license, size desc", "hyperparameters.epochs", "version"]
@@ -285,6 +197,9 @@ def test_a_value_is_never_sql(made: Made, find: Find, odd: str) -> None:
     [
         ("metrics.auc > 1 and licence = MIT", "did you mean license", 20),
         ("deployed('prd')", "did you mean prod", 0),
+        ("size > 1 and deployed in (prod, prd)", "did you mean prod", 13),
+        ("lifecycle != actve", "did you mean active", 0),
+        ("version = ^1.4", "'\\^1.4' is not a version", 0),
         ("deploy('prod')", r"did you mean deployed\(…\)", 0),
         ("metrics.auc > 1 metrics.f1 > 2", "expected and, or", 27),
         ("metrics.auc >", "expected a value", 13),
@@ -293,6 +208,11 @@ def test_a_value_is_never_sql(made: Made, find: Find, odd: str) -> None:
         ("text('x', at '2026')", "takes no time", 0),
         ("descends_from('risk/fraud')", "write project/name@1.4.0", 0),
         ("text('!')", "no words", 0),
+        ("size > 1 and deployed('prod', at soon)", "'soon' is not a time.*2026-01-31", 33),
+        ("deployed('prod' at '2026-13-01')", "not a time", 19),
+        ("evaluations(dataset = x and license = MIT)", "'license' is not part of one.*outside of", 28),
+        ("artifacts(size > 1 and deployed('prod'))", "this is not part of one", 23),
+        ("evaluations(metrics.auc > 1", r"expected \)", 27),
     ],
 )
 def test_an_error_points_at_the_column_and_teaches(find: Find, condition: str, said: str, column: int) -> None:
@@ -300,6 +220,52 @@ def test_an_error_points_at_the_column_and_teaches(find: Find, condition: str, s
         find(condition)
     line, caret = str(caught.value.problems[0]).split("\n")
     assert (line, caret.index("^") - 2) == (condition, column)
+
+
+EVALUATED = """\
+evaluations:
+  - {dataset: {name: holdout}, split: test, metrics: {auc: 0.7}}
+  - {dataset: {name: imdb}, metrics: {auc: 0.95}}
+training:
+  datasets: [{name: ledger, version: "1"}, {name: imdb, version: "2"}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("conditions", "found"),
+    [
+        (["evaluations.dataset = imdb and evaluations.metrics.auc > 0.9"], True),
+        (["evaluations.dataset = holdout and evaluations.metrics.auc > 0.9"], False),
+        (["evaluations.dataset = holdout", "size > 0", "evaluations.metrics.auc > 0.9"], False),
+        (["(evaluations.dataset = holdout) and (size > 0 and (evaluations.metrics.auc > 0.9))"], False),
+        (["(evaluations.dataset = holdout or evaluations.split = dev) and evaluations.metrics.auc > 0.9"], False),
+        (["evaluations.metrics.auc > 0.8 and evaluations.metrics.auc < 0.9"], False),
+        (["evaluations.metrics.auc > 0.6 and evaluations.metrics.auc < 0.9"], True),
+        (["evaluations.dataset = holdout or evaluations.metrics.auc > 0.99"], True),
+        (["evaluations.dataset = holdout and evaluations.dataset = imdb"], True),
+        (["evaluations(dataset = holdout and metrics.auc > 0.6) and evaluations(dataset = imdb)"], True),
+        (["evaluations (dataset = holdout and dataset = imdb)"], False),
+        (["evaluations(not dataset = holdout and split is null)"], True),
+        (["evaluations(evaluations.split != test and dataset.name = holdout)"], False),
+        (["evaluations.dataset != holdout"], False),
+        (["dataset = ledger and dataset.version = 2"], False),
+        (["training.datasets(name = ledger and version = 1)", "dataset = imdb"], True),
+        (["file = a and artifacts.size = 2"], False),
+        (["file = a and artifacts.size < 1kB"], True),
+    ],
+)
+def test_what_is_asked_of_a_list_one_entry_has_to_meet(writer: Writer, conditions: list[str], found: bool) -> None:
+    files = {"models/risk/fraud/1.0.0.yaml": _manifest(1, more=EVALUATED)}
+    writer.commit(START, {"registry.yaml": SETTINGS_TEXT, **files})
+    assert names(finder(writer.folder)(*conditions)) == ["risk/fraud@1.0.0"] * found
+
+
+def test_which_of_two_entries_is_meant_has_to_be_said(find: Find) -> None:
+    twice = ["evaluations.dataset = imdb", "evaluations.metrics.auc > 0.9 and evaluations.dataset = holdout"]
+    with pytest.raises(InvalidError, match="dataset is asked for twice") as caught:
+        find(*twice)
+    assert caught.value.hint == "write each as evaluations(dataset = … and …), and join these by and"
+    assert caught.value.problems[0].column == twice[1].index("evaluations.dataset") + 1
 
 
 def test_of_a_long_condition_the_part_around_the_place_is_shown(find: Find) -> None:

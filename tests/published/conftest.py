@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import threading
 from dataclasses import dataclass, field
@@ -30,6 +31,10 @@ class Web:
     asked: list[tuple[str, int]] = field(default_factory=list)
     redirect: str | None = None
     cut: bool = False
+    connections: int = 0
+    packs: str | None = None  # the Content-Encoding of what may come packed
+    body: bytes | None = None  # in place of what it would be then
+    hangs_up: bool = False  # after each answer, without a word
 
     def answers(self) -> list[tuple[str, int]]:
         """Give what was asked since the last call: the kind of file, and the code."""
@@ -45,6 +50,12 @@ class Web:
 
 def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            web.connections += 1
+            super().setup()
+
         def do_GET(self) -> None:
             if web.redirect is not None:
                 self._answer(302, b"", Location=web.redirect + self.path)
@@ -56,6 +67,9 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
             tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
             if self.headers.get("If-None-Match") == tag:
                 self._answer(304, b"", ETag=tag)
+            elif web.packs and self.headers.get("Accept-Encoding") == "gzip":
+                packed = gzip.compress(data) if web.body is None else web.body
+                self._answer(200, packed, **{"Content-Encoding": web.packs})
             else:
                 self._answer(200, data, ETag=tag)
 
@@ -67,6 +81,7 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data[:-1] if web.cut else data)
+            self.close_connection = web.cut or web.hangs_up
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import gitreg
+from gitreg import connections
 from gitreg.errors import DeniedError, GitregError, IntegrityError, InvalidError, NotFoundError, UnavailableError
 from gitreg.published import site, sources
 from tests.registries import WEIGHTS, git
@@ -226,6 +228,48 @@ def test_no_more_is_read_than_a_head_may_have(published: Registry, web: Web, mon
         gitreg.open(web.url).models()
 
 
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_one_connection_is_used_for_all_that_is_asked(
+    published: Registry, web: Web, monkeypatch: pytest.MonkeyPatch, *, hangs_up: bool
+) -> None:
+    monkeypatch.setattr(connections, "_FRESH", 1000.0)
+    web.hangs_up = hangs_up
+    with gitreg.open(web.url) as reader:
+        reader.models()
+        web.connections = 0
+        for model in ("risk/fraud", "vision/ocr"):
+            reader.versions(model)
+        reader.refresh()
+    assert [kind for kind, _ in web.answers()].count("shards") >= 3
+    assert web.connections == (3 if hangs_up else 0)
+
+
+@pytest.mark.parametrize("packs", ["gzip", "x-gzip"])
+def test_shards_come_packed_where_the_server_offers_it(published: Registry, web: Web, packs: str) -> None:
+    web.packs = packs
+    with gitreg.open(web.url) as reader, gitreg.open(str(web.folder)) as folder:
+        assert reader.versions("risk/fraud") == folder.versions("risk/fraud")
+        reader.refresh()
+    assert web.answers()[-1] == ("head.json", 304)
+
+
+@pytest.mark.parametrize(
+    ("packs", "body", "said"),
+    [
+        ("br", b"x", "nobody asked for"),
+        ("gzip", b"no gzip", "packed wrongly"),
+        ("gzip", gzip.compress(b"x" * 9, mtime=0)[:-9], "before its end"),
+        ("gzip", gzip.compress(bytes(1 << 20), mtime=0), "more than the"),
+        ("gzip", gzip.compress(b"{}", mtime=0), "digest differs"),
+    ],
+    ids=["another way", "no gzip", "cut off", "a bomb", "another shard"],
+)
+def test_what_is_packed_otherwise_is_refused(published: Registry, web: Web, packs: str, body: bytes, said: str) -> None:
+    web.packs, web.body = packs, body
+    with gitreg.open(web.url) as reader, pytest.raises(GitregError, match=said):
+        reader.versions("risk/fraud")
+
+
 def test_no_redirect_leads_to_another_server(published: Registry, web: Web) -> None:
     gitreg.open(web.url).models()
     web.redirect = "http://localhost:9"
@@ -234,7 +278,7 @@ def test_no_redirect_leads_to_another_server(published: Registry, web: Web) -> N
 
 
 def test_plain_http_is_for_the_loopback_alone(monkeypatch: pytest.MonkeyPatch, published: Registry, web: Web) -> None:
-    monkeypatch.setattr(sources, "_LOOPBACK", frozenset())
+    monkeypatch.setattr(sources, "is_loopback", lambda _: False)
     with pytest.raises(InvalidError, match="use https"):
         gitreg.open(web.url).models()
 

@@ -55,5 +55,5 @@ def test_no_documents_are_no_matches() -> None:
 
 
 def test_a_word_that_every_document_has_does_not_break_the_scale() -> None:
-    with closing(Corpus.of([Document(key="a", name="a", card="model")] * 3, None)) as corpus:
+    with closing(Corpus.of([Document(key=key, name="a", card="model") for key in "abc"], None)) as corpus:
         assert all(0 <= score <= 1 for score in corpus.wording.scores("model").values())

@@ -1,4 +1,4 @@
-"""Lineage as a graph: DOT for Graphviz, Mermaid for Markdown, SVG and PNG for everybody else."""
+"""Lineage as a graph: DOT for Graphviz, Mermaid for Markdown, SVG and HTML for everybody else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gitreg.charts import pages
 from gitreg.charts.files import drawn, new_figure
 
 if TYPE_CHECKING:
@@ -111,6 +112,19 @@ def as_svg(root: LineageNode) -> str:
         across, down = ((one + other) / 2 for one, other in zip(places[route[0]], places[route[1]], strict=True))
         axes.text(across, down, relation, ha="center", va="bottom", fontsize=7, color="#555555")
     return drawn(figure, "svg", f"Lineage of {root.name}").decode()
+
+
+def as_html(root: LineageNode) -> str:
+    """Draw the graph on a page, with a table of what it shows; UnavailableError where matplotlib is not installed."""
+    graph = graph_of(root)
+    title = f"Lineage of {root.name}"
+    came = [(child, relation, parent) for (parent, child), relation in graph.edges.items()]
+    parts = [pages.figure(title, as_svg(root))]
+    if came:
+        parts.append(pages.table(("Version", "Relation", "Came from"), came))
+    if noted := [(name, note) for name, note in graph.nodes.items() if note]:
+        parts.append(pages.table(("Version", "State"), noted))
+    return pages.page(title, parts)
 
 
 def _label(name: str, note: str) -> str:

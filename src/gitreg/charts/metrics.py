@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 from gitreg.charts.files import MISSING, drawn, format_of, new_figure
+from gitreg.charts.pages import figure, page, table
 from gitreg.errors import UnavailableError
 from gitreg.objects.local import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gitreg.registry import Series
@@ -80,35 +80,27 @@ def write_chart(series: Series, path: Path) -> None:
     """Write the chart to a file whose name ends in .png, .svg or .html; the page holds the figures as a table too."""
     format_ = format_of(path)
     title = f"{series.model}: {', '.join(series.metrics)}"
-    figure = new_figure(8, 2.6 * len(series.metrics) + 0.4)
-    axes = figure.subplots(len(series.metrics), sharex=True, squeeze=False)[:, 0]
+    drawing = new_figure(8, 2.6 * len(series.metrics) + 0.4)
+    axes = drawing.subplots(len(series.metrics), sharex=True, squeeze=False)[:, 0]
     places = range(len(series.versions))
     for axis, (metric, values) in zip(axes, series.metrics.items(), strict=True):
         axis.plot(places, [float("nan") if value is None else value for value in values], marker="o")
         axis.set_ylabel(metric)
         axis.grid(visible=True, alpha=0.3)
-    figure.suptitle(str(series.model))
+    drawing.suptitle(str(series.model))
     step = -(-len(series.versions) // _LABELS)
     axes[-1].set_xticks(places[::step], labels=series.versions[::step], rotation=45, ha="right")
-    picture = drawn(figure, "svg" if format_ == "html" else format_, title)
-    write_whole(path, "".join(_page(series, title, picture.decode())).encode() if format_ == "html" else picture)
+    picture = drawn(drawing, "svg" if format_ == "html" else format_, title)
+    write_whole(path, _page(series, title, picture.decode()).encode() if format_ == "html" else picture)
 
 
-def _page(series: Series, title: str, picture: str) -> Iterator[str]:
-    yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-    yield f"<title>{escape(title)}</title>\n"
-    yield "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    yield "svg{width:100%;height:auto;background:#fff}table{border-collapse:collapse}"
-    yield "th,td{padding:.2rem 1rem .2rem 0;text-align:left;border-bottom:1px solid #ccc}"
-    yield "td+td+td{text-align:right}:root{color-scheme:light dark}</style>\n</head>\n<body>\n"
-    yield f"<h1>{escape(str(series.model))}</h1>\n"
-    yield f'<figure role="img" aria-label="{escape(title)}">\n{picture[picture.index("<svg") :]}</figure>\n'
-    yield "<table>\n<tr><th>Version</th><th>Created</th>"
-    yield from (f"<th>{escape(metric)}</th>" for metric in series.metrics)
-    yield "</tr>\n"
-    for place, version in enumerate(series.versions):
-        cells = ("" if values[place] is None else f"{values[place]:.6g}" for values in series.metrics.values())
-        yield f"<tr><td>{escape(version)}</td><td>{escape(series.created[place])}</td>"
-        yield from (f"<td>{cell}</td>" for cell in cells)
-        yield "</tr>\n"
-    yield "</table>\n</body>\n</html>\n"
+def _page(series: Series, title: str, picture: str) -> str:
+    rows = (
+        (version, series.created[place], *(_cell(values[place]) for values in series.metrics.values()))
+        for place, version in enumerate(series.versions)
+    )
+    return page(title, [figure(title, picture), table(("Version", "Created", *series.metrics), rows, numbers=2)])
+
+
+def _cell(value: float | None) -> str | None:
+    return None if value is None else f"{value:.6g}"

@@ -7,9 +7,10 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 from gitreg.errors import InvalidError
-from gitreg.index.fields import BELONGS, FOUND_BY, Field, Kind, field_named, nearest
-from gitreg.index.language import Call, Compare, Expression, Not, Several, pointed
+from gitreg.index.fields import BELONGS, FOUND_BY, WITHIN, Field, Kind, field_named, nearest
+from gitreg.index.language import Call, Compare, Expression, Moment, Not, Several, Some, Spot
 from gitreg.index.precedence import precedence
+from gitreg.manifest import Lifecycle
 from gitreg.names import Selector, Version, did_you_mean
 from gitreg.records import dataclass
 
@@ -68,23 +69,25 @@ class Surroundings:
 
 
 class Compiler:
-    """Compile one condition as it was typed."""
+    """Compile conditions as they were typed."""
 
-    def __init__(self, text: str, around: Surroundings) -> None:
-        self.text = text
+    def __init__(self, around: Surroundings) -> None:
         self.around = around
 
-    def where(self, expression: Expression) -> Sql:
-        """Compile to a condition on versions v."""
+    def where(self, expression: Expression, *, entry: bool = False) -> Sql:
+        """Compile to a condition on versions v, or on an entry e of one of their lists."""
         if isinstance(expression, Several):
             word = " AND " if expression.every else " OR "
-            return Sql.joined([self.where(each) for each in expression.terms], word)
+            return Sql.joined([self.where(each, entry=entry) for each in expression.terms], word)
         if isinstance(expression, Not):
-            return Sql("NOT ") + self.where(expression.term)
+            return Sql("NOT ") + self.where(expression.term, entry=entry)
         if isinstance(expression, Call):
             return self._call(expression)
+        if isinstance(expression, Some):
+            found = Sql(f"EXISTS (SELECT 1 FROM {expression.entries} e WHERE e.manifest = v.manifest AND ")
+            return found + self.where(expression.term, entry=True) + Sql(")")
         field, condition = self._condition(expression)
-        belongs = BELONGS[field.table][0]
+        belongs = WITHIN[field.table][1] if entry else BELONGS[field.table][0]
         by = " INDEXED BY deployments_now" if field.table == "deployments" else ""
         found = Sql(f"EXISTS (SELECT 1 FROM {field.table} x{by} WHERE {belongs} AND ") + condition + Sql(")")
         return Sql("NOT ") + found if expression.operator == "!=" else found
@@ -94,22 +97,15 @@ class Compiler:
         if isinstance(expression, Several) and expression.every:
             for each in expression.terms:
                 yield from self.starts(each)
-        elif isinstance(expression, Call) and expression.name == "deployed" and expression.at is None:
-            yield from self.starts(Compare("deployed", "=", (expression.argument,), expression.column))
+        elif isinstance(expression, Some):
+            yield from self.starts(expression.term)
+        elif isinstance(expression, Call):
+            yield from self._starts_of_call(expression)
         elif isinstance(expression, Several):
             found = [next(self.starts(each), None) for each in expression.terms]
             if None not in found:
                 some = [each for each in found if each]
                 yield Start(_one_after_other(each.ids for each in some), _one_after_other(each.rows for each in some))
-        elif isinstance(expression, Call) and expression.name == "deployed":
-            yield self._ran(expression)
-        elif isinstance(expression, Call) and expression.name == "text":
-            wanted = self._wanted(expression)
-            ids = Sql(
-                f"SELECT w.id FROM {_DESCRIBED} UNION ALL SELECT w.id FROM {_OF_MODEL} WHERE model_texts MATCH ?",
-                (wanted, wanted),
-            )
-            yield Start(ids, ids)
         elif isinstance(expression, Compare) and expression.operator in {"=", "==", "in", *_ORDERS}:
             field, condition = self._condition(expression)
             if (field.table, field.column) in FOUND_BY and "substr" not in condition.text:
@@ -120,24 +116,24 @@ class Compiler:
                 table = field.table if field.single and field.table != "models" else None
                 yield Start(joined + condition, rows + condition, table, condition)
 
+    def _starts_of_call(self, call: Call) -> Iterator[Start]:
+        if call.name == "deployed":
+            yield from [self._ran(call.argument, call.at)] if call.at else self.starts(_deployed_now(call))
+        elif call.name == "text":
+            wanted = self._wanted(call)
+            ids = Sql(
+                f"SELECT w.id FROM {_DESCRIBED} UNION ALL SELECT w.id FROM {_OF_MODEL} WHERE model_texts MATCH ?",
+                (wanted, wanted),
+            )
+            yield Start(ids, ids)
+
     # Comparisons
 
     def _condition(self, compare: Compare) -> tuple[Field, Sql]:
-        field = self.field(compare.field, compare.column)
+        field = field_at(compare.field, compare.spot)
         key = Sql("x.key = ? AND ", (field.key,)) if field.key is not None else Sql("")
         now = Sql("x.until IS NULL AND ") if field.table == "deployments" else Sql("")
         return field, now + key + self._test(field, compare)
-
-    def field(self, name: str, column: int) -> Field:
-        """Find a field; InvalidError names the nearest."""
-        field = field_named(name)
-        if field is None:
-            raise self.refusal(column, "no such field", nearest(name), f"there is no field {name!r} to search by")
-        return field
-
-    def refusal(self, column: int, said: str, hint: str, what: str | None = None) -> InvalidError:
-        """Make the error that points at a column."""
-        return pointed(self.text, column, said, hint, what=what)
 
     def _test(self, field: Field, compare: Compare) -> Sql:
         operator, values, column = compare.operator, compare.values, f"x.{field.column}"
@@ -145,8 +141,10 @@ class Compiler:
             return Sql(f"{column} IS NOT NULL")
         if operator in {"~", "like", "ilike"}:
             return _matches(column, operator, values[0])
+        if operator in _EQUAL:
+            self._check_names(field, compare)
         if operator in _ORDERS and field.kind is Kind.TEXT:
-            raise self.refusal(compare.column, "no order", "allowed with it: = != ~", f"{field.group} has no order")
+            raise compare.spot.refusal("no order", "allowed with it: = != ~", what=f"{field.group} has no order")
         if operator == "in" and field.kind is Kind.TEXT:
             return Sql(f"{column} IN ({', '.join('?' * len(values))})", values)
         tests = [self._one(field, "=" if operator == "in" else operator, value, compare) for value in values]
@@ -173,27 +171,37 @@ class Compiler:
             return Sql(f"CAST(strftime('%s', {column}) AS INTEGER) * 1000 {sign} ?", (number,))
         return Sql(f"{column} = ?", (value,))
 
+    def _check_names(self, field: Field, compare: Compare) -> None:
+        """Refuse what no version can have, such as a lifecycle that there is not."""
+        for value in compare.values:
+            if field.kind is Kind.VERSION:
+                self._precedence(value, compare)
+            elif field.table == "deployments":
+                _check_one_of(value, "environment", self.around.environments, compare.spot)
+            elif field.group == "lifecycle":
+                _check_one_of(value, "lifecycle", list(Lifecycle), compare.spot)
+
     def _number(self, field: Field, value: str, compare: Compare) -> float:
         number = _float(value)
-        if field.group == "size" and (size := _SIZE.fullmatch(value)) and (count := _float(size[1])) is not None:
+        if field.column == "size" and (size := _SIZE.fullmatch(value)) and (count := _float(size[1])) is not None:
             number = count * (1024 if size[3] else 1000) ** (1 + "kmgt".index(size[2].lower()))
         if number is None:
             hint = f"{field.group} are compared as numbers" if field.key else f"{field.group} is compared as a number"
-            raise self.refusal(compare.column, "compared as a number", hint, f"{value!r} is not a number")
+            raise compare.spot.refusal("compared as a number", hint, what=f"{value!r} is not a number")
         return number
 
     def _precedence(self, value: str, compare: Compare) -> bytes:
         try:
             return precedence(Version(value).text)
         except InvalidError as error:
-            raise self.refusal(compare.column, "a version", error.hint or "", error.message) from error
+            raise compare.spot.refusal("a version", error.hint, what=error.message) from error
 
     def _time(self, value: str, compare: Compare) -> str:
         match = _TIME.fullmatch(value)
         if match:
             return match[1]
         hint = "write 2026, 2026-01, 2026-01-31 or 2026-01-31T12:00:00Z"
-        raise self.refusal(compare.column, "a time", hint, f"{value!r} is not a time")
+        raise compare.spot.refusal("a time", hint, what=f"{value!r} is not a time")
 
     # Calls
 
@@ -207,28 +215,27 @@ class Compiler:
         if call.name not in calls:
             near = did_you_mean(call.name, calls)
             hint = f"did you mean {near}(…)?" if near else f"allowed: {', '.join(f'{name}(…)' for name in calls)}"
-            raise self.refusal(call.column, "no such question", hint, f"there is no {call.name!r} to ask")
+            raise call.spot.refusal("no such question", hint, what=f"there is no {call.name!r} to ask")
         if call.at is not None and call.name != "deployed":
-            raise self.refusal(call.column, "takes no time", "only deployed(…, at …) does")
+            raise call.spot.refusal("takes no time", "only deployed(…, at …) does")
         return calls[call.name](call)
 
     def _deployed(self, call: Call) -> Sql:
-        names = self.around.environments
-        if call.argument not in names:
-            near = did_you_mean(call.argument, names)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(names) or 'none'}"
-            raise self.refusal(call.column, "no such environment", hint, f"there is no environment {call.argument!r}")
+        _check_one_of(call.argument, "environment", self.around.environments, call.spot)
         if call.at is None:
-            return self.where(Compare("deployed", "=", (call.argument,), call.column))
-        return Sql("v.id IN (") + self._ran(call).ids + Sql(")")
+            return self.where(_deployed_now(call))
+        return Sql("v.id IN (") + self._ran(call.argument, call.at).ids + Sql(")")
 
-    def _ran(self, call: Call) -> Start:
+    def _ran(self, environment: str, at: Moment) -> Start:
         """Find what ran somewhere at a time, of all that ever ran there."""
-        moment = self.around.moment(call.at or "")
+        try:
+            moment = self.around.moment(at.text)
+        except InvalidError as error:
+            raise at.spot.refusal("a time", error.hint, what=error.message) from error
         rows = Sql(
             "FROM deployments x INDEXED BY deployments_when {} WHERE x.environment = ? AND x.since <= ? "
             "AND (x.until IS NULL OR x.until > ?)",
-            (call.argument, moment, moment),
+            (environment, moment, moment),
         )
         join = "CROSS JOIN versions w ON w.model = x.model AND w.version IN (x.version, x.canary_version)"
         ids = Sql(f"SELECT w.id {rows.text.format(join)}", rows.values)
@@ -247,7 +254,7 @@ class Compiler:
     def _wanted(self, call: Call) -> str:
         words = _WORDS.findall(call.argument)
         if not words:
-            raise self.refusal(call.column, "no words", "write the words to look for: text('fraud detection')")
+            raise call.spot.refusal("no words", "write the words to look for: text('fraud detection')")
         return " ".join(f'"{word}"' for word in words) + ("*" if call.argument.rstrip().endswith("*") else "")
 
     def _text(self, call: Call) -> Sql:
@@ -277,9 +284,9 @@ class Compiler:
         try:
             selector = Selector.parse(call.argument)
         except InvalidError as error:
-            raise self.refusal(call.column, "a version", error.hint or "", error.message) from error
+            raise call.spot.refusal("a version", error.hint, what=error.message) from error
         if selector.version is None:
-            raise self.refusal(call.column, "a version", "write project/name@1.4.0", f"{call.argument!r} is no version")
+            raise call.spot.refusal("a version", "write project/name@1.4.0", what=f"{call.argument!r} is no version")
         model, version = str(selector.model), str(selector.version)
         return Sql(
             f"(v.id IN (WITH RECURSIVE family (model, version) AS (VALUES (?, ?) UNION {step}) "
@@ -287,6 +294,25 @@ class Compiler:
             "AND NOT (v.model = ? AND v.version = ?))",
             (model, version, model, version),
         )
+
+
+def field_at(name: str, spot: Spot) -> Field:
+    """Find a field; InvalidError names the nearest."""
+    field = field_named(name)
+    if field is None:
+        raise spot.refusal("no such field", nearest(name), what=f"there is no field {name!r} to search by")
+    return field
+
+
+def _check_one_of(value: str, what: str, names: Sequence[str], spot: Spot) -> None:
+    if value not in names:
+        near = did_you_mean(value, names)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(names) or 'none'}"
+        raise spot.refusal(f"no such {what}", hint, what=f"there is no {what} {value!r}")
+
+
+def _deployed_now(call: Call) -> Compare:
+    return Compare("deployed", "=", (call.argument,), call.spot)
 
 
 def _one_after_other(parts: Iterable[Sql]) -> Sql:

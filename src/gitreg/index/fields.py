@@ -59,6 +59,25 @@ BELONGS: Mapping[str, tuple[str, str]] = {
         "w.model = x.model AND w.version IN (x.version, x.canary_version)",
     ),
 }
+# How the rows of a table find the entry e that they are of, of which list.
+WITHIN: Mapping[str, tuple[str, str]] = {
+    "evaluations": ("evaluations", "x.rowid = e.rowid"),
+    "evaluation_metrics": ("evaluations", "x.manifest = e.manifest AND x.entry = e.entry"),
+    "datasets": ("datasets", "x.rowid = e.rowid"),
+    "artifacts": ("artifacts", "x.rowid = e.rowid"),
+}
+# What asks of one entry, as in datasets(…), and the list's path in the manifest.
+ENTRIES: Mapping[str, str] = {
+    "evaluations": "evaluations",
+    "datasets": "datasets",
+    "training.datasets": "datasets",
+    "artifacts": "artifacts",
+}
+PATHS: Mapping[str, str] = {
+    "evaluations": "evaluations",
+    "datasets": "training.datasets",
+    "artifacts": "artifacts",
+}
 # Where an index finds the rows of a value, so that a search may begin there.
 FOUND_BY = frozenset(
     {
@@ -119,6 +138,7 @@ _PLAIN = {
     "digest": ("artifacts", "digest", Kind.TEXT),
     "format": ("artifacts", "format", Kind.TEXT),
     "file": ("artifacts", "path", Kind.TEXT),
+    "artifacts.size": ("artifacts", "size", Kind.NUMBER),
     "parent": ("parents", "model || '@' || x.version", Kind.TEXT),
     "external": ("manifests", "provider", Kind.TEXT),
 }

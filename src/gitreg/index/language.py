@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gitreg.errors import InvalidError, Problem
+from gitreg.index.fields import ENTRIES
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
@@ -19,14 +21,15 @@ MAX_DEPTH = 50
 _AROUND = 200  # characters shown on both sides of a place
 
 # FIELD may quote what is odd in a key: metrics.`val auc`, as MLflow does. A bare value may be several words.
-GRAMMAR = r"""
+GRAMMAR = rf"""
 start: _either
 _either: any | _both
 any: _both ("or"i _both)+
 _both: all | _one
 all: _one ("and"i _one)+
-_one: negation | "(" _either ")" | call | comparison
+_one: negation | some | "(" _either ")" | call | comparison
 negation: "not"i _one
+some: ENTRIES _either ")"
 
 call: FIELD "(" item (","? _AT item)? ")"
 comparison: FIELD OPERATOR value
@@ -39,6 +42,7 @@ comparison: FIELD OPERATOR value
 value: STRING | WORD MORE*
 item: STRING | ITEM+
 
+ENTRIES.2: /(?:{"|".join(map(re.escape, ENTRIES))})\s*\(/i
 OPERATOR: "==" | "!=" | "<=" | ">=" | "=" | "<" | ">" | "~"
 LIKE.2: /i?like(?![\w.])/i
 _AT.2: /at(?!\w)/i
@@ -62,17 +66,46 @@ _EXPECTED = {
     "RPAR": ")",
     "$END": "the end",
 }
-_HINT = "write FIELD OPERATOR VALUE, as in metrics.auc>0.95, joined by and, or, not; quote a value: 'as this'"
+_HINT = (
+    "write FIELD OPERATOR VALUE, as in metrics.auc>0.95, joined by and, or, not; quote a value: 'as this'; "
+    "for words: text('fraud card')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in what was typed; `column` counts from 0."""
+
+    text: str
+    column: int
+
+    def refusal(self, message: str, hint: str | None, *, what: str | None = None) -> InvalidError:
+        """Make the error that shows this place, with a caret under it."""
+        start, end = max(0, self.column - _AROUND), self.column + _AROUND
+        line = ("…" if start else "") + self.text[start:end] + ("…" if end < len(self.text) else "")
+        line = "".join(mark if mark.isprintable() else " " for mark in line)
+        place = self.column - start + bool(start)
+        problem = Problem(f"{line}\n  {' ' * place}^ {message}", column=self.column + 1)
+        shown = self.text if len(self.text) <= len(_HINT) else f"{self.text[: len(_HINT)]}…"
+        return InvalidError(what or f"{shown!r} is not a condition", hint=hint, problems=[problem])
 
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """A field and what it is compared with: `in` has several values, `is null` none. `column` counts from 0."""
+    """A field and what it is compared with: `in` has several values, `is null` none."""
 
     field: str
     operator: str
     values: tuple[str, ...]
-    column: int
+    spot: Spot
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time as it was typed, and where."""
+
+    text: str
+    spot: Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +114,17 @@ class Call:
 
     name: str
     argument: str
-    at: str | None
-    column: int
+    at: Moment | None
+    spot: Spot
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """A term that one and the same entry of a list meets, such as evaluations(dataset = x and metrics.auc > 0.9)."""
+
+    entries: str
+    term: Expression
+    spot: Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +142,14 @@ class Not:
     term: Expression
 
 
-Expression = Compare | Call | Several | Not
+Expression = Compare | Call | Several | Not | Some
 
 
 def fields_of(expression: Expression) -> Iterator[str]:
     """Name the fields that are compared, as they were typed."""
     if isinstance(expression, Compare):
         yield expression.field
-    elif isinstance(expression, Not):
+    elif isinstance(expression, (Not, Some)):
         yield from fields_of(expression.term)
     elif isinstance(expression, Several):
         for term in expression.terms:
@@ -128,7 +170,7 @@ def parse(text: str) -> Expression:
             at = len(text.rstrip())
         closable = expected if "(" in text else expected - {"RPAR"}
         words = sorted({_EXPECTED[name] for name in closable if name in _EXPECTED})
-        raise pointed(text, at, f"expected {', '.join(words) or 'something else'}", _HINT) from error
+        raise Spot(text, at).refusal(f"expected {', '.join(words) or 'something else'}", _HINT) from error
     return _Reader(text).read(tree.children[0], 0)
 
 
@@ -153,17 +195,6 @@ def check_together(conditions: Sequence[str]) -> None:
         raise InvalidError(f"the conditions have {length:,} characters together, and {MAX_LENGTH:,} are allowed")
 
 
-def pointed(text: str, column: int, message: str, hint: str | None, *, what: str | None = None) -> InvalidError:
-    """Make the error that shows a place in a condition, with a caret under it."""
-    start, end = max(0, column - _AROUND), column + _AROUND
-    line = ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")
-    line = "".join(mark if mark.isprintable() else " " for mark in line)
-    place = column - start + bool(start)
-    problem = Problem(f"{line}\n  {' ' * place}^ {message}", column=column + 1)
-    shown = text if len(text) <= len(_HINT) else f"{text[: len(_HINT)]}…"
-    return InvalidError(what or f"{shown!r} is not a condition", hint=hint, problems=[problem])
-
-
 @cache
 def _parser() -> Lark:
     from lark import Lark
@@ -185,6 +216,13 @@ class _Reader:
             return Several(tree.data == "all", tuple(self.read(each, depth + 1) for each in _trees(tree)))
         if tree.data == "negation":
             return Not(self.read(_trees(tree)[0], depth + 1))
+        if tree.data == "some":
+            word: Any = tree.children[0]
+            return Some(
+                ENTRIES[str(word)[:-1].strip().lower()],
+                self.read(_trees(tree)[0], depth + 1),
+                Spot(self.text, int(word.start_pos)),
+            )
         self.comparisons += 1
         if self.comparisons > MAX_COMPARISONS:
             raise InvalidError(f"the condition has more than {MAX_COMPARISONS} comparisons")
@@ -194,17 +232,21 @@ class _Reader:
         tokens = [each for each in tree.children if not hasattr(each, "data")]
         field: Any = tokens[0]
         values = tuple(self._value(each) for each in _trees(tree))
-        name, column, kind = str(field), int(field.start_pos), str(tree.data)
+        name, spot, kind = str(field), Spot(self.text, int(field.start_pos)), str(tree.data)
         if kind == "call":
-            return Call(name.lower(), values[0], values[1] if len(values) > 1 else None, column)
+            return Call(name.lower(), values[0], self._moment(tree), spot)
         if kind in {"comparison", "unlike"}:
-            found = Compare(name, str(tokens[1]).lower(), values, column)
+            found = Compare(name, str(tokens[1]).lower(), values, spot)
             return Not(found) if kind == "unlike" else found
         if kind in {"among", "not_among"}:
-            found = Compare(name, "in", values, column)
+            found = Compare(name, "in", values, spot)
             return Not(found) if kind == "not_among" else found
-        present = Compare(name, "present", (), column)
+        present = Compare(name, "present", (), spot)
         return present if kind == "present" else Not(present)
+
+    def _moment(self, call: Tree[Token]) -> Moment | None:
+        _, *more = _trees(call)
+        return Moment(self._value(more[0]), Spot(self.text, more[0].children[0].start_pos)) if more else None
 
     def _value(self, tree: Tree[Token]) -> str:
         first: Any = tree.children[0]
@@ -213,6 +255,11 @@ class _Reader:
             return str(first[1:-1]).replace(quote * 2, quote)
         last: Any = tree.children[-1]
         return self.text[first.start_pos : last.end_pos]
+
+
+def quoted(text: str) -> str:
+    """Write any text as the value that a condition compares with."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _trees(tree: Tree[Token]) -> list[Any]:

@@ -6,18 +6,20 @@ import base64
 import hashlib
 import json
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gitreg.errors import InvalidError
-from gitreg.index.compile import Compiler, Sql, Start, Surroundings
+from gitreg.index.compile import Compiler, Sql, Start, Surroundings, field_at
+from gitreg.index.entries import of_one_entry
 from gitreg.index.fields import BELONGS, Field, Kind, field_named
-from gitreg.index.language import check, check_together, fields_of, parse
+from gitreg.index.language import Several, Spot, check, check_together, fields_of, parse
 from gitreg.index.precedence import precedence
 from gitreg.names import Version, did_you_mean
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from sqlite3 import Connection
 
 MAX_CURSOR = 8_192
@@ -28,6 +30,7 @@ _SHARE = 8
 _MANY = 4_000  # more than this are not put in order one by one where an index has the order
 _KEYS = 10_000  # names that are looked at for one that is meant
 _MOST = 2**63  # SQLite's integers
+_MAY_READ = "may_read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,19 +72,23 @@ _WALKED = {("metrics", "value"): "metrics_value", ("manifests", "created"): "man
 
 
 class Search:
-    """A search, ready to run on an index."""
+    """A search, ready to run on an index; of the models that `may_read` names it, as if there were no others."""
 
-    def __init__(self, query: Query, around: Surroundings) -> None:
+    def __init__(self, query: Query, around: Surroundings, may_read: Callable[[str], bool] | None = None) -> None:
         self.query = query
+        self._may_read = may_read
         check_together(query.conditions)
-        self._compilers = [(Compiler(text, around), parse(text)) for text in query.conditions]
-        self._order = self._orders(around)
+        self._compiler = Compiler(around)
+        self._expression = of_one_entry(Several(every=True, terms=tuple(map(parse, query.conditions))))
+        self._order = self._orders()
         self._after = self._read_cursor() if query.cursor is not None else None
 
     def run(self, connection: Connection, commit: str) -> tuple[list[Hit], str | None]:
         """Give a page of what is found, and the cursor of the next one, None after the last."""
         limit = self.query.limit
         sql = self.sql(connection)
+        if self._may_read:
+            connection.create_function(_MAY_READ, 1, cache(self._may_read), deterministic=True)
         rows = connection.execute(sql.text, sql.values).fetchall()
         hits = [Hit(row[0], row[1], row[2], tuple(row[3:])) for row in rows]
         if limit is None or len(hits) <= limit:
@@ -90,12 +97,17 @@ class Search:
 
     def sql(self, connection: Connection) -> Sql:
         """Compile to one SELECT of model, version, manifest and the values of the order."""
-        terms = Sql.joined([compiler.where(expression) for compiler, expression in self._compilers], " AND ")
         start, found = self._start(connection)
         walk = self._walk() if self.query.limit is not None and (start is None or found > _MANY) else None
         order, source, bounds = walk or (self._order, *_begun(start))
         columns = [Sql("v.model, v.version, v.manifest"), *(each.expression for each in order)]
-        where = [*bounds, Sql("v.deleted = 0"), terms, *([self._later(order)] if self._after else [])]
+        where = [
+            *bounds,
+            Sql("v.deleted = 0"),
+            self._compiler.where(self._expression),
+            *([self._later(order)] if self._after else []),
+            *([Sql(f"{_MAY_READ}(v.model)")] if self._may_read else []),
+        ]
         sql = Sql("SELECT ") + _listed(columns, ", ") + Sql(" FROM ") + source + Sql(" WHERE ")
         sql += _listed(where, " AND ") + Sql(" ORDER BY ") + _order_by(order)
         return sql if self.query.limit is None else sql + Sql(" LIMIT ?", (self.query.limit + 1,))
@@ -107,7 +119,7 @@ class Search:
 
     def unknown(self, connection: Connection) -> list[str]:
         """Say of each metric, hyperparameter and label named here that nothing has, what may have been meant."""
-        named = dict.fromkeys(name for _, expression in self._compilers for name in fields_of(expression))
+        named = dict.fromkeys(fields_of(self._expression))
         fields = [*map(field_named, named), *(each.field for each in self._order)]
         found = {field for field in fields if field is not None and field.key is not None}
         said = []
@@ -127,12 +139,11 @@ class Search:
         total = connection.execute("SELECT coalesce(max(id), 0) FROM versions").fetchone()[0]
         most = max(_FEW, total // _SHARE)
         best: Start | None = None
-        for compiler, expression in self._compilers:
-            for start in compiler.starts(expression):
-                counted = Sql("SELECT count(*) FROM (") + start.rows + Sql(" LIMIT ?)", (most,))
-                found = connection.execute(counted.text, counted.values).fetchone()[0]
-                if found < most:
-                    best, most = start, found
+        for start in self._compiler.starts(self._expression):
+            counted = Sql("SELECT count(*) FROM (") + start.rows + Sql(" LIMIT ?)", (most,))
+            found = connection.execute(counted.text, counted.values).fetchone()[0]
+            if found < most:
+                best, most = start, found
         return best, most
 
     def _walk(self) -> tuple[list[_Order], Sql, list[Sql]] | None:
@@ -142,7 +153,7 @@ class Search:
         first, *others = self._order
         field = first.field
         index = _WALKED.get((field.table, field.column))
-        bounds = [bound for compiler, expression in self._compilers for bound in compiler.bounds(expression, field)]
+        bounds = list(self._compiler.bounds(self._expression, field))
         if index is None or (field.key is not None and not bounds):
             return None
         column = Sql(f"x.{field.column}")
@@ -153,21 +164,22 @@ class Search:
 
     # The order, and pages of it
 
-    def _orders(self, around: Surroundings) -> list[_Order]:
+    def _orders(self) -> list[_Order]:
         text = self.query.order_by
         if text is None:
             return []
         check(text, "the order")
-        compiler = Compiler(text, around)
         found, at = list[_Order](), 0
         while at <= len(text):
             match = _ORDER.match(text, at)
             if not match or text[match.end() : match.end() + 1] not in {"", ","} or len(found) == MAX_ORDER:
-                raise compiler.refusal(at, "here", "write FIELD [asc|desc], as in metrics.auc desc, created", _NO_ORDER)
-            field = compiler.field(match["field"], match.start("field"))
+                hint = "write FIELD [asc|desc], as in metrics.auc desc, created"
+                raise Spot(text, at).refusal("here", hint, what=_NO_ORDER)
+            spot = Spot(text, match.start("field"))
+            field = field_at(match["field"], spot)
             if not field.single:
                 hint = "order by a metric, a parameter, a label, or what a version has one of"
-                raise compiler.refusal(match.start("field"), "may be several", hint, f"{field.group} has no one value")
+                raise spot.refusal("may be several", hint, what=f"{field.group} has no one value")
             found.append(_Order(field, _value(field), (match["way"] or "").lower() == "desc"))
             at = match.end() + 1
         return found

@@ -13,6 +13,7 @@ from gitreg.wire import load_plain
 VERSION, MODEL, CARD, POINTER = "version", "model", "card", "pointer"
 MAX_CARD = 200_000  # characters of a card that full text finds
 MAX_WHOLE = 2**63 - 1
+_MAX_EXACT = 2**53
 SCALARS = (
     "deleted",
     "created",
@@ -37,8 +38,8 @@ LISTS: Mapping[str, tuple[str, ...]] = {
     "artifacts": ("path", "digest", "size", "format"),
     "datasets": ("name", "version", "digest", "uri"),
     "parents": ("model", "version", "relation"),
-    "evaluations": ("name", "version", "digest", "uri", "split"),
-    "evaluation_metrics": ("key", "value"),
+    "evaluations": ("entry", "name", "version", "digest", "uri", "split"),
+    "evaluation_metrics": ("entry", "key", "value"),
 }
 
 _DATASET = ("name", "version", "digest", "uri")
@@ -95,9 +96,14 @@ def _version(data: bytes) -> Rows:
         "artifacts": artifacts,
         "datasets": [_columns(each, *_DATASET) for each in training.get("datasets", ())],
         "parents": [_columns(each, "model", "version", "relation") for each in value.get("parents", ())],
-        "evaluations": [(*_columns(each["dataset"], *_DATASET), _text(each.get("split"))) for each in evaluations],
+        "evaluations": [
+            (entry, *_columns(each["dataset"], *_DATASET), _text(each.get("split")))
+            for entry, each in enumerate(evaluations)
+        ],
         "evaluation_metrics": [
-            (_word(key), _real(number)) for each in evaluations for key, number in each["metrics"].items()
+            (entry, _word(key), _real(number))
+            for entry, each in enumerate(evaluations)
+            for key, number in each["metrics"].items()
         ],
     }
     return tuple(row.get(name) for name in SCALARS), {name: found for name, found in lists.items() if found}
@@ -170,9 +176,10 @@ def _whole(value: object) -> int:
 
 
 def _real(value: object) -> float:
+    """Read a number; one that was written without a point stays so, where both are the same."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError("not a number")
-    return float(value)
+    return value if -_MAX_EXACT <= value <= _MAX_EXACT else float(value)
 
 
 def _any(value: object) -> tuple[float | None, str | None]:

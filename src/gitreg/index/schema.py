@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 APPLICATION = 0x67726567  # "greg"
-SCHEMA = 2
+SCHEMA = 3
 """Raised with every change of a table or of what a row means; an index of another schema is made anew."""
 
 TABLES = f"""

@@ -14,7 +14,7 @@ from gitreg.recommend import wording
 from gitreg.recommend.wording import Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -23,23 +23,27 @@ if TYPE_CHECKING:
     from gitreg.recommend.documents import Document
     from gitreg.recommend.vectors import StaticModel
 
-_FORMAT = 1
+_FORMAT = 2
+_TOGETHER = 1024  # vectors in a row: one of 10,000 rows costs more to fetch than its kilobyte
 # A file that is whole has this time of change, in nanoseconds; whoever writes to it gives it another.
 _WHOLE = 1_000_000_000
 _TABLES = (
     "CREATE TABLE meta (format INTEGER, tag TEXT, model TEXT)",
-    "CREATE TABLE texts (place INTEGER PRIMARY KEY, key TEXT NOT NULL, digest BLOB NOT NULL, vector BLOB)",
+    "CREATE TABLE texts (place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, digest BLOB NOT NULL)",
+    "CREATE TABLE vectors (place INTEGER PRIMARY KEY, several BLOB NOT NULL)",
 )
 
 
 class Corpus:
     """Documents by their place in a list: their keys, the words of their fields, and the vectors of their texts."""
 
+    # A question needs the keys of what suits it, and no others.
+
     def __init__(self, connection: sqlite3.Connection, model: StaticModel | None) -> None:
         self.model = model
         self._connection = connection
-        self.keys: tuple[str, ...] = tuple(key for (key,) in connection.execute("SELECT key FROM texts ORDER BY place"))
-        self.wording = Wording(connection, len(self.keys))
+        (self.count,) = connection.execute("SELECT count(*) FROM texts").fetchone()
+        self.wording = Wording(connection, self.count)
 
     @classmethod
     def of(
@@ -56,8 +60,16 @@ class Corpus:
             for table in _TABLES:
                 connection.execute(table)
             wording.fill(connection, documents)
-            rows = _rows(documents, model, known or {})
-            connection.executemany("INSERT INTO texts VALUES (?, ?, ?, ?)", rows)
+            digests = [sha256(document.text().encode("utf-8", "surrogatepass")).digest() for document in documents]
+            rows = enumerate(zip(documents, digests, strict=True))
+            connection.executemany(
+                "INSERT INTO texts VALUES (?, ?, ?)", ((place, each.key, digest) for place, (each, digest) in rows)
+            )
+            if model:
+                vectors = _vectors(documents, digests, model, known or {})
+                blocks = range(0, len(vectors), _TOGETHER)
+                several = ((place, b"".join(vectors[place : place + _TOGETHER])) for place in blocks)
+                connection.executemany("INSERT INTO vectors VALUES (?, ?)", several)
             connection.execute("INSERT INTO meta VALUES (?, ?, ?)", (_FORMAT, tag, _identity(model)))
             connection.execute("COMMIT")
             return cls(connection, model)
@@ -69,12 +81,21 @@ class Corpus:
         """Forget it, or leave the file that it is kept in."""
         self._connection.close()
 
+    def key(self, place: int) -> str:
+        """Give the key of the document at a place."""
+        (key,) = self._connection.execute("SELECT key FROM texts WHERE place = ?", (place,)).fetchone()
+        return str(key)
+
+    def places(self, keys: Iterable[str]) -> list[int]:
+        """Give the places of the documents that keys name, of those there are."""
+        found = (self._connection.execute("SELECT place FROM texts WHERE key = ?", (key,)).fetchone() for key in keys)
+        return [place for (place,) in filter(None, found)]
+
     def vectors(self) -> NDArray[np.float32]:
         """Give the vectors, a row a document; there is one."""
         import numpy as np
 
-        rows = self._connection.execute("SELECT vector FROM texts ORDER BY place")
-        return np.frombuffer(b"".join(vector for (vector,) in rows), dtype=np.float32).reshape(len(self.keys), -1)
+        return np.frombuffer(_joined(self._connection), dtype=np.float32).reshape(self.count, -1)
 
     def keep(self, path: Path) -> None:
         """Write it to a file, whole or not at all."""
@@ -91,20 +112,24 @@ class Corpus:
                 draft.unlink(missing_ok=True)
 
 
-def _rows(
-    documents: Sequence[Document], model: StaticModel | None, known: Mapping[bytes, bytes]
-) -> list[tuple[int, str, bytes, bytes | None]]:
-    texts = [document.text() for document in documents]
-    digests = [sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-    vectors = dict(known)
-    if model:
-        new = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in known}
-        made = model.vectors(list(new.values()))
-        vectors.update((digest, row.tobytes()) for digest, row in zip(new, made, strict=True))
-    return [
-        (place, document.key, digest, vectors[digest] if model else None)
-        for place, (document, digest) in enumerate(zip(documents, digests, strict=True))
-    ]
+def _vectors(
+    documents: Sequence[Document], digests: Sequence[bytes], model: StaticModel, known: Mapping[bytes, bytes]
+) -> list[bytes]:
+    new = {digest: each.text() for each, digest in zip(documents, digests, strict=True) if digest not in known}
+    made = dict(zip(new, model.vectors(list(new.values())), strict=True))
+    return [known[digest] if digest in known else made[digest].tobytes() for digest in digests]
+
+
+def _joined(connection: sqlite3.Connection) -> bytes:
+    return b"".join(several for (several,) in connection.execute("SELECT several FROM vectors ORDER BY place"))
+
+
+def _known(connection: sqlite3.Connection) -> dict[bytes, bytes]:
+    """Give the vectors by the digest of their text."""
+    digests = [digest for (digest,) in connection.execute("SELECT digest FROM texts ORDER BY place")]
+    vectors = _joined(connection)
+    size = len(vectors) // max(1, len(digests))
+    return {digest: vectors[place * size : (place + 1) * size] for place, digest in enumerate(digests)}
 
 
 def _identity(model: StaticModel | None) -> str:
@@ -126,7 +151,7 @@ def kept(
             if said == (_FORMAT, tag, _identity(model)):
                 return Corpus(connection, model)
             if model and said[::2] == (_FORMAT, model.identity):
-                known = dict(connection.execute("SELECT digest, vector FROM texts"))
+                known = _known(connection)
         connection.close()
     corpus = Corpus.of(documents(), model, known, tag)
     if keep:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from heapq import nsmallest
+from heapq import nlargest
 from typing import TYPE_CHECKING, Self
 
 from gitreg.recommend.documents import words
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Collection, Mapping
 
     from gitreg.recommend.corpus import Corpus
 
@@ -32,7 +32,7 @@ class Ranker:
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
-        self._vectors = corpus.vectors() if corpus.model and corpus.keys else None
+        self._vectors = corpus.vectors() if corpus.model and corpus.count else None
 
     def __enter__(self) -> Self:
         """Use it in a `with`."""
@@ -42,30 +42,39 @@ class Ranker:
         """Close the documents."""
         self._corpus.close()
 
-    def rank(self, need: str, limit: int, only: Container[str] | None = None) -> list[Match]:
+    def rank(self, need: str, limit: int, only: Collection[str] | None = None) -> list[Match]:
         """Give the best documents first, at most `limit`; those that share nothing with the need are left out.
 
         `only` are the keys of those that may be given; how rare a word is, all of them tell.
         """
-        keys = self._corpus.keys
         wording = self._corpus.wording.scores(need)
         meaning = self.similarities(need)
         if meaning is None:
             relevance = wording
         else:
-            relevance = {
-                place: similarity + WORDING_WEIGHT * wording.get(place, 0.0) for place, similarity in enumerate(meaning)
-            }
-        suiting = (place for place, score in relevance.items() if score > 0 and (only is None or keys[place] in only))
-        best = nsmallest(limit, suiting, key=lambda place: (-relevance[place], keys[place]))
+            relevance = dict(enumerate(meaning))
+            for place, answered in wording.items():
+                relevance[place] += WORDING_WEIGHT * answered
+        if only is not None:
+            relevance = {place: relevance[place] for place in self._corpus.places(only) if place in relevance}
+        best = self._best(relevance, limit)
         return [
             Match(
-                key=keys[place],
+                key=key,
                 relevance=relevance[place],
                 similarity=None if meaning is None else meaning[place],
                 shared=self._corpus.wording.shared(need, place),
             )
-            for place in best
+            for key, place in best
+        ]
+
+    def _best(self, relevance: Mapping[int, float], limit: int) -> list[tuple[str, int]]:
+        """Choose the most relevant that are at all, with their keys, by which equals stand."""
+        suiting = {place: score for place, score in relevance.items() if score > 0}
+        least = min(nlargest(limit, suiting.values()), default=0.0)
+        keys = {place: self._corpus.key(place) for place, score in suiting.items() if score >= least}
+        return sorted(((key, place) for place, key in keys.items()), key=lambda each: (-suiting[each[1]], each[0]))[
+            :limit
         ]
 
     def similarities(self, need: str) -> list[float] | None:
