@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import cloud, index, many, peers, pulling, push, reading, server, startup, storing, writing
+from benchmarks import cloud, commands, index, many, peers, pulling, push, reading, server, startup, storing, writing
 from benchmarks.measure import Row, table
 from benchmarks.setting import Setting, environment
 
@@ -30,7 +30,9 @@ _GROUPS: dict[str, tuple[str, Callable[[Setting], Iterator[Row]]]] = {
     "pull": ("Pulling", pulling.run),
     "cloud": ("Clouds", cloud.run),
     "server": ("A server", server.run),
+    "commands": ("Every command", commands.run),
 }
+_NAMED = ("commands",)  # they take as long as all the others, and run where they are asked for
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def main() -> None:
         setting = Setting(
             folder=folder.resolve(), small=args.small, large=large, repeats=args.repeats, environment=sealed
         )
-        groups = {name: _GROUPS[name] for name in args.only or _GROUPS}
+        groups = {name: _GROUPS[name] for name in args.only or (name for name in _GROUPS if name not in _NAMED)}
         if args.peers:
             groups["peers"] = ("Peers", peers.run)
         parts = [(title, _group(title, run, setting)) for title, run in groups.values()]
@@ -55,7 +57,12 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure gitreg against floors.")
-    parser.add_argument("--only", action="append", choices=_GROUPS, help="run this group; may be given several times")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=_GROUPS,
+        help="run this group; may be given several times; without, all but `commands`",
+    )
     parser.add_argument("--peers", action="store_true", help="measure gto and mlflow beside it, where installed")
     parser.add_argument("--quick", action="store_true", help="10,000 versions in place of 100,000")
     parser.add_argument("--small", type=int, default=1000, metavar="N", help="versions in the small registry")

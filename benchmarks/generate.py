@@ -21,10 +21,10 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import IO
 
 USERS = ("alice", "bob", "carol", "dana", "erin", "frank")
@@ -32,7 +32,8 @@ RELEASE_MANAGER = "mallory"
 ADMIN = "root"
 IDENTITY = "GL_USER"
 START = 1_672_531_200  # 2023-01-01T00:00:00Z
-INTERVAL = 180  # seconds from one commit to the next
+INTERVAL = 180  # seconds from one commit to the next, where all of them lie in the past then
+_SPAN = 94_000_000  # git walks the whole history for a commit that is older than its parents
 _PROJECTS = ("risk", "search", "vision", "pricing", "fraud", "support", "supply", "growth", "speech")
 _TASKS = ("ranker", "scorer", "detector", "classifier", "forecaster", "encoder", "tagger", "segmenter")
 _BLOBS = 8
@@ -157,21 +158,17 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One commit to make; `number` is that of the deploy tag, 0 for a registration."""
+    """One commit to make, at a time in seconds since 1970; `number` is that of the deploy tag, 0 for a registration."""
 
     model: str
     version: str
     user: str
     index: int
+    time: int
     environment: str = ""
     previous: str = ""
     action: str = ""
     number: int = 0
-
-    @property
-    def time(self) -> int:
-        """When it happened, in seconds since 1970."""
-        return START + INTERVAL * (self.index + 1)
 
     @property
     def subject(self) -> str:
@@ -187,6 +184,14 @@ class Event:
     def tag(self) -> str:
         """The name of its deploy tag."""
         return f"deploy/{self.environment}/{self.model}/{self.number}"
+
+
+class Tagged(NamedTuple):
+    """What happened, as a commit, and the head of the audit log after it."""
+
+    event: Event
+    commit: str
+    head: str
 
 
 def model_names(versions: int) -> tuple[str, ...]:
@@ -208,12 +213,13 @@ def version_of(step: int) -> str:
 def events(versions: int, tags: int) -> Iterator[Event]:
     """Tell what happens: models register in turn; every second version goes to staging, to prod, and some come back."""
     names, index, made = model_names(versions), 0, 0
+    every = max(1, min(INTERVAL, _SPAN // max(1, versions + tags)))
     current: dict[tuple[str, str], str] = {}
     numbers: dict[tuple[str, str], int] = {}
     for place in range(versions):
         model, step = names[place % len(names)], place // len(names)
         version = version_of(step)
-        yield Event(model, version, USERS[place % len(USERS)], index)
+        yield Event(model, version, USERS[place % len(USERS)], index, START + every * (index + 1))
         index += 1
         moves = [("staging", version, "deploy"), ("prod", version, "promote")] if step % 2 == 0 else []
         if step % 8 == 6:
@@ -222,7 +228,8 @@ def events(versions: int, tags: int) -> Iterator[Event]:
             where = (environment, model)
             numbers[where] = numbers.get(where, 0) + 1
             previous = current.get(where, "")
-            yield Event(model, to, RELEASE_MANAGER, index, environment, previous, action, numbers[where])
+            when = START + every * (index + 1)
+            yield Event(model, to, RELEASE_MANAGER, index, when, environment, previous, action, numbers[where])
             current[where] = to
             index += 1
             made += 1
@@ -255,14 +262,16 @@ def moment(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def manifest_text(model: str, version: str, blobs: Blobs, *, index: int, user: str = USERS[0]) -> str:
-    """Write the manifest of a version; `index` makes it differ from others."""
+def manifest_text(  # noqa: PLR0913 - what manifests differ by
+    model: str, version: str, blobs: Blobs, *, index: int, user: str = USERS[0], time: int | None = None
+) -> str:
+    """Write the manifest of a version; `index` makes it differ from others, `time` is in seconds since 1970."""
     weights, config = blobs.weights[index % _BLOBS], blobs.config
     odd = (index * 2654435761) % 2**32  # Knuth's multiplicative hash: every index another number
     return _MANIFEST.format(
         model=model,
         version=version,
-        created=moment(START + INTERVAL * (index + 1)),
+        created=moment(START + INTERVAL * (index + 1) if time is None else time),
         name=user.capitalize(),
         user=user,
         week=index % 5000,
@@ -285,7 +294,8 @@ def _files(event: Event, blobs: Blobs) -> dict[str, str]:
     if event.number:
         text = _POINTER.format(environment=event.environment, model=event.model, version=event.version)
         return {f"deployments/{event.environment}/{event.model}.yaml": text}
-    manifest = manifest_text(event.model, event.version, blobs, index=event.index, user=event.user)
+    number, user = event.index, event.user
+    manifest = manifest_text(event.model, event.version, blobs, index=number, user=user, time=event.time)
     files = {f"models/{event.model}/{event.version}.yaml": manifest}
     if event.version == version_of(0):
         files[f"models/{event.model}/model.yaml"] = _MODEL.format(model=event.model, project=project, user=event.user)
@@ -305,19 +315,22 @@ def _commit(event: Event, blobs: Blobs) -> bytes:
 
 
 def generate(folder: Path, versions: int, tags: int | None = None) -> Generated:
-    """Make a registry with this many versions and deploy tags (by default as many) in a folder."""
+    """Make a registry with this many versions and deploy tags (by default as many) in a folder.
+
+    What happens is told anew for each thing that is written: of a million versions nothing but the refs is held.
+    """
     tags = versions if tags is None else tags
     folder.mkdir(parents=True, exist_ok=True)
     repository, store = folder / "registry.git", folder / "store"
     first = _init(folder, repository)
-    blobs, happened = Blobs(store), list(events(versions, tags))
-    commits = _import(repository, first, happened, blobs)
-    tip = commits[-1] if commits else first
+    marks = _import(repository, first, events(versions, tags), Blobs(store))
     _pack_tip(repository)
-    heads = _write_audit(repository, first, happened, commits)
-    _write_tags(repository, happened, commits, heads)
+    made = sum(1 for event in events(versions, tags) if event.number)
+    happened = zip(events(versions, tags), _commits(marks), strict=True)
+    _write_tags(repository, _logged(repository, first, happened), made)
+    marks.unlink()
+    tip = git(repository, "rev-parse", "refs/heads/main")
     (repository / "gitreg" / "marked").write_text(f"{tip}\n")
-    made = sum(1 for event in happened if event.number)
     return Generated(repository, store, first, tip, model_names(versions), versions, made)
 
 
@@ -351,7 +364,8 @@ def identity() -> dict[str, str]:
 _WHO = (("NAME", ADMIN), ("EMAIL", f"{ADMIN}@example.org"))
 
 
-def _import(repository: Path, first: str, happened: list[Event], blobs: Blobs) -> list[str]:
+def _import(repository: Path, first: str, happened: Iterable[Event], blobs: Blobs) -> Path:
+    """Write every commit; give the file that names them."""
     marks = repository / "imported"
     command = ["git", "-C", str(repository), "-c", "pack.compression=1", "-c", "fastimport.unpackLimit=0"]
     command += ["fast-import", "--quiet", "--done", f"--export-marks={marks}"]
@@ -363,9 +377,17 @@ def _import(repository: Path, first: str, happened: list[Event], blobs: Blobs) -
         stream.write(b"done\n")
     if process.returncode:
         raise SystemExit("git fast-import failed")
-    found = dict(line.split() for line in marks.read_text().splitlines())
-    marks.unlink()
-    return [found[f":{event.index + 1}"] for event in happened]
+    return marks
+
+
+def _commits(marks: Path) -> Iterator[str]:
+    """Give the commits in the order of their marks, as git writes them."""
+    with marks.open() as file:
+        for number, line in enumerate(file, 1):
+            mark, oid = line.split()
+            if mark != f":{number}":
+                raise SystemExit(f"git fast-import wrote the mark {mark} in the place of :{number}")
+            yield oid
 
 
 def _pack_tip(repository: Path) -> None:
@@ -377,12 +399,12 @@ def _pack_tip(repository: Path) -> None:
     git(repository, *command, input="\n".join(folders) + "\n")
 
 
-def _write_audit(repository: Path, first: str, happened: list[Event], commits: list[str]) -> list[str]:
-    """Write the audit log that these pushes would have left; give the head of the chain after each."""
+def _logged(repository: Path, first: str, happened: Iterable[tuple[Event, str]]) -> Iterator[Tagged]:
+    """Write the audit log that these pushes would have left; give each with the head of the chain after it."""
     log = repository / "gitreg" / "audit.jsonl"
-    heads, head, old = [], json.loads(log.read_text())["hash"], first
+    head, old, number = json.loads(log.read_text())["hash"], first, 1
     with log.open("a") as file:
-        for number, (event, new) in enumerate(zip(happened, commits, strict=True), 2):
+        for number, (event, new) in enumerate(happened, 2):
             members: dict[str, object] = {
                 "actor": event.user,
                 "models": [event.model],
@@ -396,10 +418,9 @@ def _write_audit(repository: Path, first: str, happened: list[Event], commits: l
             }
             head = hashlib.sha256(_canonical(members).encode()).hexdigest()
             file.write(_canonical({**members, "hash": head}) + "\n")
-            heads.append(head)
             old = new
-    (repository / "gitreg" / "audit.head").write_text(2 * f"{len(heads) + 1:020} {head} {len(heads) + 1:020}\n")
-    return heads
+            yield Tagged(event, new, head)
+    (repository / "gitreg" / "audit.head").write_text(2 * f"{number:020} {head} {number:020}\n")
 
 
 def _canonical(members: dict[str, object]) -> str:
@@ -427,28 +448,34 @@ def _tag_object(event: Event, commit: str, head: str) -> bytes:
     return "\n".join(lines).encode("ascii")
 
 
-def _write_tags(repository: Path, happened: list[Event], commits: list[str], heads: list[str]) -> None:
+def _write_tags(repository: Path, happened: Iterable[Tagged], count: int) -> None:
     """Write the tag objects as one pack and their refs as packed refs: one by one they would take hours."""
-    refs: list[tuple[str, str, str]] = []
-    packed: list[bytes] = []
-    for event, commit, head in zip(happened, commits, heads, strict=True):
-        if not event.number:
-            continue
-        data = _tag_object(event, commit, head)
-        oid = hashlib.sha1(b"tag %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-        refs.append((f"refs/tags/{event.tag}", oid, commit))
-        packed.append(_packed_head(len(data)) + zlib.compress(data, 1))
-    if not refs:
-        return
-    pack = b"PACK" + struct.pack(">II", 2, len(packed)) + b"".join(packed)
-    pack += hashlib.sha1(pack, usedforsecurity=False).digest()
+    lines: list[str] = []
     command = ["git", "-C", str(repository), "index-pack", "--stdin"]
-    subprocess.run(command, input=pack, check=True, capture_output=True)
-    lines = [
-        "# pack-refs with: peeled fully-peeled sorted ",
-        *(f"{oid} {ref}\n^{commit}" for ref, oid, commit in sorted(refs)),
-    ]
-    (repository / "packed-refs").write_text("\n".join(lines) + "\n")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        stream: IO[bytes] = process.stdin  # type: ignore[assignment] # it is a pipe
+        sha1 = hashlib.sha1(usedforsecurity=False)
+
+        def put(data: bytes) -> None:
+            sha1.update(data)
+            stream.write(data)
+
+        put(b"PACK" + struct.pack(">II", 2, count))
+        for event, commit, head in happened:
+            if event.number:
+                data = _tag_object(event, commit, head)
+                oid = hashlib.sha1(b"tag %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+                lines.append(f"refs/tags/{event.tag} {oid} {commit}")
+                put(_packed_head(len(data)) + zlib.compress(data, 1))
+        stream.write(sha1.digest())
+    if process.returncode:
+        raise SystemExit("git index-pack failed")
+    lines.sort(key=lambda line: line.partition(" ")[0])
+    with (repository / "packed-refs").open("w") as file:
+        file.write("# pack-refs with: peeled fully-peeled sorted \n")
+        for line in lines:
+            ref, oid, commit = line.split()
+            file.write(f"{oid} {ref}\n^{commit}\n")
 
 
 def _packed_head(size: int) -> bytes:

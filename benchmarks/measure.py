@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import statistics
 import subprocess
@@ -100,20 +101,23 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._ended.wait(0.01):
-            wanted = next((each for each in _below(self._above) if self._words in _read(each, "cmdline")), None)
+            wanted = next((each for each in below(self._above) if self._words in _read(each, "cmdline")), None)
             if wanted is not None:
                 self.bytes = max(self.bytes, resident(wanted))
 
 
-def _below(process: int) -> list[int]:
-    """Name a process and all that it started, as far as they still run."""
-    children = _read(process, f"task/{process}/children").split()
-    return [process, *(each for child in children for each in _below(int(child)))]
+def below(process: int) -> list[int]:
+    """Name a process and all that it started, from whichever thread, as far as they still run."""
+    tasks = Path(f"/proc/{process}/task")
+    with contextlib.suppress(OSError):
+        children = [child for task in tasks.iterdir() for child in _read(process, f"task/{task.name}/children").split()]
+        return [process, *(each for child in children for each in below(int(child)))]
+    return []
 
 
 def resident(process: int) -> int:
     """Give the resident bytes of a process and of all that it started."""
-    return sum(map(_resident, _below(process)))
+    return sum(map(_resident, below(process)))
 
 
 def _resident(process: int) -> int:

@@ -104,7 +104,8 @@ def check_folder(path: Path, *, use_store: bool = True) -> list[Violation]:
     path = path.absolute()
     if not (path / "registry.yaml").is_file():
         raise NotFoundError(f"{path} holds no registry.yaml", hint="give the top folder of a registry's checkout")
-    with scratch() as repository:
+    # What is committed already is not stored once more.
+    with scratch(path if (path / ".git").exists() else None) as repository:
         _leave_out_stores(repository, path)
         repository.run([f"--work-tree={path}", "-C", str(path), "add", "--all", "--", "."])
         tree = repository.run(["write-tree"]).decode().strip()

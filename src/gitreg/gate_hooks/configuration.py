@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.gate_hooks.finding import Finding, wrong
+from gitreg.git.importing import FSYNC
 from gitreg.layout import DEPLOY_TAGS, MAIN, PROPOSALS
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ SERVER_CONFIG = {
     "core.alternateRefsPrefixes": "refs/heads/",
     # A file of more than 1 MiB is no registry's: git passes it through piece by piece, and needs no memory for it.
     "core.bigFileThreshold": "1048576",
+    # A push is answered once it is on the disk, its loose objects and its ref too, which git leaves out by itself.
+    "core.fsync": FSYNC,
     "core.logAllRefUpdates": "true",
     "core.protectHFS": "true",
     "core.protectNTFS": "true",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitreg.access import matches
 from gitreg.errors import IntegrityError, InvalidError, NotFoundError, UnavailableError
@@ -89,26 +89,44 @@ def _means(wanted: str, model: str) -> bool:
         return False
 
 
+class Placed(NamedTuple):
+    """A line of the log, its members, and where it ends in the file."""
+
+    line: bytes
+    members: dict[str, Any]
+    end: int
+
+
 def entries(git_dir: Path, wanted: Wanted) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Give the lines that are wanted, and their members, oldest first.
 
     Raises IntegrityError at a line that is no entry: `gitreg audit verify` tells what is left of the log then.
     """
+    return ((each.line, each.members) for each in placed(git_dir, wanted))
+
+
+def placed(git_dir: Path, wanted: Wanted, start: int = 0) -> Iterator[Placed]:
+    """Give the lines that are wanted as `entries` does, from where a line ended; InvalidError where none did."""
     path = audit_path(git_dir)
     try:
         with path.open("rb") as file:
-            number = 0
+            if start:
+                file.seek(start - 1)
+                if file.read(1) != b"\n":
+                    raise InvalidError(f"no line of the audit log ends at {start}", hint="begin anew")
+            number, end = 0, start
             while (line := file.readline(MAX_LINE)).endswith(b"\n"):
-                number += 1
+                number, end = number + 1, end + len(line)
                 try:
                     members = read(line[:-1])
                     fits = wanted.fits(members)
                 except (ValueError, InvalidError) as error:
                     raise IntegrityError(
-                        f"line {number} of the audit log is no entry", hint="gitreg audit verify says more"
+                        f"line {number}{f' behind byte {start:,}' if start else ''} of the audit log is no entry",
+                        hint="gitreg audit verify says more",
                     ) from error
                 if fits:
-                    yield line, members
+                    yield Placed(line, members, end)
     except FileNotFoundError as error:
         raise NotFoundError("the registry has no audit log", hint="gitreg audit verify says more") from error
     except OSError as error:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
 from gitreg.errors import IntegrityError, InvalidError, UnavailableError
+from gitreg.gate_hooks.audit.anchors import Anchors
 from gitreg.gate_hooks.audit.chain import Chain
 from gitreg.gate_hooks.audit.entry import MAX_LINE
 from gitreg.gate_hooks.audit.log import HEAD, LOG, locked, read_head
 from gitreg.gate_hooks.audit.result import Findings, Verified
-from gitreg.gate_hooks.audit.walk import Against, Walk
+from gitreg.gate_hooks.audit.walk import Against, Order, Walk
 from gitreg.git import history as git_history
 from gitreg.git import refs
 from gitreg.layout import DEPLOY_TAGS, MAIN
 from gitreg.reader.history import parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from gitreg.gate_hooks.audit.log import Place
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 ACKNOWLEDGED = "gitreg.auditbegin"
 _AGAIN = "see docs/audit.md: what to do about damage"
-_REFLOG = re.compile(r"([0-9a-f]{40,64}) .*@\{([0-9]+)\}", re.ASCII)
+_REFLOG = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) .*@\{([0-9]{1,18})\}")
 
 
 def verify(repository: Repository) -> Verified:
@@ -40,8 +42,8 @@ def verify(repository: Repository) -> Verified:
     if tip is None:
         findings.add(None, "the registry has no main", "push it again from a clone; its history is in every one")
         return _summed(findings)
-    tags = refs.list_tags(repository, DEPLOY_TAGS)
-    values = list(_reflog(repository)) if repository.is_bare else []
+    tags = Anchors(refs.each_tag(repository, DEPLOY_TAGS))
+    values = _Values(repository)
     with ExitStack() as stack:
         try:
             with locked(repository.common_dir, shared=True) as files:
@@ -81,8 +83,8 @@ def verify_copy(repository: Repository, path: Path, tip: str) -> Verified:
             raise InvalidError(f"{path} cannot be read: {error.strerror}") from error
         if head is None:
             findings.note(f"no {HEAD} lies beside it: a cut at its end shows only where main or a tag knows more")
-        tags = refs.list_tags(repository, DEPLOY_TAGS)
-        if not tags:
+        tags = Anchors(refs.each_tag(repository, DEPLOY_TAGS))
+        if not len(tags):
             findings.note(
                 f"no deploy tags are here to hold it against; git fetch origin '{DEPLOY_TAGS}*:{DEPLOY_TAGS}*'"
             )
@@ -103,12 +105,14 @@ def _prove(  # noqa: PLR0913, PLR0917 - what is held against what
     head: Place | None,
     against: Against,
     findings: Findings,
-    values: Sequence[tuple[str, int]] = (),
+    values: _Values | None = None,
 ) -> Verified:
     if repository.is_shallow:
         raise InvalidError("this clone is shallow and has no full history", hint="git fetch --unshallow")
     chain = Chain(findings, head)
-    walk = Walk(findings, list(git_history.first_parents(repository, against.later))[::-1], against)
+    newest_first = list(map(bytes.fromhex, git_history.first_parents(repository, against.later)))
+    walk = Walk(findings, Order(newest_first[::-1]), against)
+    del newest_first
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n") and len(line) < MAX_LINE:
             findings.note(f"line {number} is half a line: its push was not answered, and the next one takes its place")
@@ -118,30 +122,42 @@ def _prove(  # noqa: PLR0913, PLR0917 - what is held against what
             walk.take(number, members)
     chain.end()
     walk.end()
-    _check_values(walk, values, findings)
+    if values is not None:
+        _check_values(walk, values, findings)
     return _summed(findings, chain, walk)
 
 
-def _reflog(repository: Repository) -> Iterator[tuple[str, int]]:
-    """Give the values that main has had, with their times, as far as git's own record of it reaches."""
-    finished = repository.finish(["log", "--walk-reflogs", "--date=unix", "--format=%H %gd", MAIN, "--"])
-    for line in finished.output.decode("utf-8", "replace").splitlines():
-        match = _REFLOG.fullmatch(line)
-        if match:
-            yield match[1], int(match[2])
+class _Values:
+    """The values that main has had, oldest first, with their times, as far as git's own record of it reaches."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._oids = bytearray()
+        self._times = array("q")
+        args = ["log", "--walk-reflogs", "--date=unix", "--format=%H %gd", MAIN, "--"]
+        for line in repository.lines(args) if repository.is_bare else ():
+            match = _REFLOG.fullmatch(line)
+            if match:
+                self._oids += bytes.fromhex(match[1].decode("ascii"))
+                self._times.append(int(match[2]))
+
+    def __iter__(self) -> Iterator[tuple[bytes, int]]:
+        """Give each value with its time."""
+        width = len(self._oids) // max(1, len(self._times))
+        for place in reversed(range(len(self._times))):
+            yield bytes(self._oids[place * width : (place + 1) * width]), self._times[place]
 
 
-def _check_values(walk: Walk, values: Sequence[tuple[str, int]], findings: Findings) -> None:
+def _check_values(walk: Walk, values: _Values, findings: Findings) -> None:
     """Find values that main had since the log began and has no more."""
     try:
         since = parse_time(walk.began or "")
     except InvalidError:
         return
-    lost = dict.fromkeys(oid for oid, time in reversed(values) if time >= since and oid not in walk.index)
+    lost = dict.fromkeys(oid for oid, time in values if time >= since and walk.order.place_of(oid) is None)
     for oid in lost:
         findings.add(
             None,
-            f"main was at {oid[:12]}, as git's reflog knows, and that commit is not on main any more",
+            f"main was at {oid.hex()[:12]}, as git's reflog knows, and that commit is not on main any more",
             "main was put back past the gate: find out who can write to the repository's files",
         )
 

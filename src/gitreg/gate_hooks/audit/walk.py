@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gitreg.gate_hooks.audit.entry import ACCEPTED, ADOPT, INIT
@@ -11,13 +12,39 @@ from gitreg.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gitreg.gate_hooks.audit.anchors import Anchors
     from gitreg.gate_hooks.audit.result import Findings
-    from gitreg.git import TagRef
 
 _PAST = "find out who can write to the repository's files; see docs/audit.md: what to do about damage"
 _CUT = "put back the lines from a copy; see docs/audit.md: what to do about damage"
 _COPY = "copy the log again, or fetch"
 _FEW = 5
+
+
+class Order:
+    """The commits of main by their place in its order, from 0 for the oldest: some hundred bytes for each."""
+
+    def __init__(self, oids: Sequence[bytes]) -> None:
+        self._places = {oid: place for place, oid in enumerate(oids)}
+
+    def __len__(self) -> int:
+        """Count the commits."""
+        return len(self._places)
+
+    def place(self, oid: str) -> int | None:
+        """Tell where a commit stands; None where it is not on main, or what a log says is no commit."""
+        try:
+            return self._places.get(bytes.fromhex(oid))
+        except ValueError:
+            return None
+
+    def place_of(self, oid: bytes) -> int | None:
+        """Tell the same of a commit that is given as bytes."""
+        return self._places.get(oid)
+
+    def few(self, start: int, end: int) -> list[str]:
+        """Name the first commits between two places, the last one left out."""
+        return [oid.hex() for oid in islice(self._places, start, min(end, start + _FEW))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +58,7 @@ class Against:
 
     tip: str
     later: str
-    tags: Sequence[TagRef]
+    tags: Anchors
     own: bool
     in_place: bool = False
     acknowledged: str | None = None
@@ -46,20 +73,14 @@ class Walk:
     that main was at, and each begins where the one before it leads.
     """
 
-    def __init__(self, findings: Findings, order: Sequence[str], against: Against) -> None:
+    def __init__(self, findings: Findings, order: Order, against: Against) -> None:
         self._findings = findings
-        self._order = order
         self._against = against
-        self.index = {oid: place for place, oid in enumerate(order)}
+        self.order = order
         self._reached = -1
         self._beyond: set[str] = set()
         self._group: tuple[str, str] | None = None
         self._first: dict[str, Any] | None = None
-        self._tags: dict[str, list[TagRef]] = {}
-        for tag in against.tags:
-            anchor = tag.trailers.get("Audit")
-            if anchor:
-                self._tags.setdefault(anchor, []).append(tag)
         self.began: str | None = None
         self.older = self.accepted = self.refused = self.landed = self.superseded = self.anchored = 0
 
@@ -80,7 +101,7 @@ class Walk:
                 self._move(line, members["seq"], self._start(members.get("base"), move), move["new"])
         else:
             self.refused += 1
-        for tag in self._tags.pop(members["hash"], ()):
+        for tag in self._against.tags.take(members["hash"]):
             self._anchor(line, tag)
 
     def _begin(self, line: int, members: dict[str, Any], moves: Sequence[dict[str, str]]) -> None:
@@ -92,12 +113,12 @@ class Walk:
                 line, "the log does not begin with the entry that `gitreg init` writes: it was cut", _CUT
             )
             # What comes before its first decision is nobody's; the rest is still worth a look.
-            tips = [self.index[move["old"]] for move in moves if move["old"] in self.index]
-            self._reached = max(tips, default=-1)
+            tips = [self.order.place(move["old"]) for move in moves]
+            self._reached = max((place for place in tips if place is not None), default=-1)
             self.older = self._reached + 1
             return
         self.accepted += 1
-        place = self.index.get(moves[0]["new"])
+        place = self.order.place(moves[0]["new"])
         if place is None:
             self._rewritten(line, members["seq"], moves[0]["new"])
             return
@@ -122,7 +143,7 @@ class Walk:
             message = f"entry {entry} begins a second time, and only the first entry does"
             self._findings.add(line, message, "lines of another log were put in; see docs/audit.md")
             return
-        start, end = self.index.get(old), self.index.get(new)
+        start, end = self.order.place(old), self.order.place(new)
         if start is None:
             self._unknown(line, entry, old, new)
             return
@@ -133,7 +154,7 @@ class Walk:
             self.landed += 1
             return
         self.superseded += 1
-        if start == len(self._order) - 1 and not self._against.own:
+        if start == len(self.order) - 1 and not self._against.own:
             self._beyond.add(new)
 
     def _unknown(self, line: int, entry: int, old: str, new: str) -> None:
@@ -150,27 +171,28 @@ class Walk:
 
     def _gap(self, line: int | None, to: int, when: str) -> None:
         """Tell of commits on main that no decision let in."""
-        missing = self._order[self._reached + 1 : to + 1]
+        count = to - self._reached
+        missing = _listed(self.order.few(self._reached + 1, to + 1), count)
         self._reached = to
         if self._against.in_place:
-            self._findings.note(
-                f"{_listed(missing)} came onto main in place, {when}: no hook was asked, none is logged"
-            )
-            self.older += len(missing)
+            self._findings.note(f"{missing} came onto main in place, {when}: no hook was asked, none is logged")
+            self.older += count
             return
-        message = f"no decision let {_listed(missing)} onto main, {when}: a push is missing in the log, or went past it"
+        message = f"no decision let {missing} onto main, {when}: a push is missing in the log, or went past it"
         self._findings.add(line, message, _PAST if self._against.own else f"{_COPY}; otherwise {_PAST}")
 
-    def _anchor(self, line: int, tag: TagRef) -> None:
-        place = self.index.get(tag.target)
+    def _anchor(self, line: int, tag: int) -> None:
+        target = self._against.tags.target(tag)
+        place = self.order.place_of(target)
         self.anchored += 1
         if place is not None and place > self._reached and not self._against.in_place:
-            message = f"{tag.ref} names this entry, which is older than the push of its commit {tag.target[:12]}"
+            ref = self._against.tags.ref(tag)
+            message = f"{ref} names this entry, which is older than the push of its commit {target.hex()[:12]}"
             self._findings.add(line, message, "lines or tags were rewritten; see docs/audit.md")
 
     def end(self) -> None:
         """Check what is left over: commits after the last decision, tags that name no entry."""
-        tip = self.index.get(self._against.tip)
+        tip = self.order.place(self._against.tip)
         if tip is None:
             self._findings.add(None, f"main was at {self._against.tip[:12]} a moment ago and is not any more", _PAST)
         elif self._first is not None and tip > self._reached:
@@ -183,10 +205,10 @@ class Walk:
     def _lost_anchors(self) -> None:
         older: list[str] = []
         lost: list[str] = []
-        for tags in self._tags.values():
-            for tag in tags:
-                is_older = self.index.get(tag.target, len(self._order)) < self.older
-                (older if is_older else lost).append(tag.ref)
+        tags = self._against.tags
+        for tag in tags.left():
+            place = self.order.place_of(tags.target(tag))
+            (older if place is not None and place < self.older else lost).append(tags.ref(tag))
         if lost:
             message = f"{_listed(sorted(lost))} name{'s' if len(lost) == 1 else ''} a decision that is not in the log"
             remedy = f"it was cut or rewritten: {_CUT}" if self._against.own else f"{_COPY}; otherwise it was rewritten"
@@ -205,15 +227,17 @@ class Walk:
             self._findings.add(1, message, remedy)
 
     def _stray_tags(self) -> None:
-        stray = sorted(tag.ref for tag in self._against.tags if tag.target not in self.index)
+        tags = self._against.tags
+        found = (tag for tag in range(len(tags)) if self.order.place_of(tags.target(tag)) is None)
+        stray = sorted(map(tags.ref, found))
         if stray and not self._against.in_place:
             message = f"{_listed(stray)} mark{'s' if len(stray) == 1 else ''} a commit that is not on main"
             remedy = f"main or a tag was put elsewhere past the gate: {_PAST}" if self._against.own else "git fetch"
             self._findings.add(None, message, remedy)
 
 
-def _listed(things: Sequence[str]) -> str:
+def _listed(things: Sequence[str], count: int | None = None) -> str:
     """Name a few things, and how many more there are."""
     shown = ", ".join(each[:12] if not each.startswith("refs/") else each for each in things[:_FEW])
-    more = len(things) - _FEW
+    more = (len(things) if count is None else count) - _FEW
     return shown if more <= 0 else f"{shown} and {more} more"
