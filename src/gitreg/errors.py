@@ -8,6 +8,7 @@ from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ class GitregError(Exception):
         self.message = message
         self.hint = hint
         self.problems = tuple(problems)
+
+    def within(self, place: str) -> Self:
+        """Say where it happened: an error collects that on its way out."""
+        self.message = f"{place}: {self.message}"
+        return self
 
     def __str__(self) -> str:
         """Render message, problems and hint; one line unless there are several problems."""

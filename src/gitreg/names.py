@@ -358,3 +358,12 @@ class Selector:
     def __str__(self) -> str:
         """Write it back as `project/name[@what]`."""
         return f"{self.model}@{self.what}" if self.what else str(self.model)
+
+
+def whole_selectors(selectors: Iterable[str]) -> list[str]:
+    """Complete selectors that leave the model out: it is that of the one before."""
+    whole: list[str] = []
+    for selector in selectors:
+        model = whole[-1].partition("@")[0] if whole and "/" not in selector else None
+        whole.append(f"{model}@{selector.removeprefix('@')}" if model else selector)
+    return whole

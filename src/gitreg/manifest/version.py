@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from gitreg.digest import Digest
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from gitreg.parsing import Data
 
 HEADER = "yaml-language-server: $schema=../../../.gitreg/schemas/manifest.schema.json"
+# Whoever plans a version reads its file, and right behind them the gate does. Nobody changes what was read.
+_read = lru_cache(maxsize=4)(load)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class Manifest:
         """Read a manifest's file; raise InvalidError with everything that is wrong."""
         from gitreg.manifest.rules import accept_manifest
 
-        return cls.from_data(accept_manifest(load(data, path)))
+        return cls.from_data(accept_manifest(_read(data, path)))
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
@@ -172,7 +175,7 @@ def parse_version(data: bytes, path: str | None = None) -> Manifest | Tombstone:
     """
     from gitreg.manifest.rules import accept_version
 
-    return version_from_data(accept_version(load(data, path)))
+    return version_from_data(accept_version(_read(data, path)))
 
 
 def version_from_data(data: Data) -> Manifest | Tombstone:
