@@ -22,7 +22,7 @@ def test_versions_stand_side_by_side(gitreg: Callable[..., Result], registry: Pa
     assert "finetuned-from" in shown.out
 
 
-def test_the_comparison_as_a_page_says_what_the_table_says(gitreg: Callable[..., Result], registry: Path) -> None:
+def test_the_comparison_as_a_page_says_what_the_table_says(gitreg: Callable[..., Result], own_registry: Path) -> None:
     evil = "<script>alert(1)</script>"
     assert gitreg("update", "risk/fraud@1.1.0", "--label", f"note={evil}").code == 0
 
