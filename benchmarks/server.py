@@ -161,10 +161,10 @@ def _gitreg(setting: Setting) -> Iterator[tuple[Server, Calls]]:
 
 
 def _copy(setting: Setting) -> Path:
-    """Give a copy of the large registry, which this benchmark may fill."""
+    """Make a copy of the large registry, which this benchmark fills: both servers begin without what they write."""
     source, target = setting.registry(setting.large), setting.folder / "served" / "registry.git"
-    if not target.is_dir():
-        shutil.copytree(source, target, symlinks=True)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, symlinks=True)
     return target
 
 

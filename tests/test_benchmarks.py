@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from benchmarks.callers import Caller
+from benchmarks import callers
 from benchmarks.generate import ADMIN, Generated, generate, git
 from benchmarks.measure import Peak, Row, interleaved, table
 from gitreg.gate_hooks.audit.proof import verify
@@ -119,7 +117,7 @@ def test_callers_call_in_turn_and_tell_what_failed() -> None:
 
         def do_POST(self) -> None:
             seen.append(self.path + self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(201 if len(seen) < 4 else 500)
+            self.send_response(201 if len(seen) < 3 else 500)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -128,18 +126,18 @@ def test_callers_call_in_turn_and_tell_what_failed() -> None:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        numbers, asked = (
-            itertools.count(7),
-            {"port": server.server_port, "headers": {}, "calls": [["POST", "/{c}", "{n}", "a"]]},
-        )
-        caller = Caller(asked, 3, numbers, until=0)
-        caller.run()
-        assert (seen, caller.taken) == ([], {})
-        while len(seen) < 5:
-            caller.until = time.monotonic() + 0.01
-            caller.run()
+        asked = {
+            "port": server.server_port,
+            "clients": 3,
+            "headers": {"X-Of": "us"},
+            "calls": [["POST", "/{c}", "{n}", "a"]],
+        }
+        found = callers.call({**asked, "seconds": 0})
+        assert len(found["taken"]["a"]) == 3
+        assert len(found["failed"]) == 1
+        assert found["failed"][0].startswith("HTTP/1.1 500")
+        assert {each[:2] for each in seen} == {"/0", "/1", "/2"}
+        assert len({each[2:] for each in seen}) == 3
+        found = callers.call({**asked, "seconds": 0.05, "clients": 1})
         server.shutdown()
-    assert seen[:2] == ["/37", "/38"]
-    assert len(caller.taken["a"]) == len(seen)
-    assert len(caller.failed) == len(seen) - 3
-    assert caller.failed[0].startswith("500")
+    assert len(seen) == 3 + len(found["taken"]["a"])

@@ -11,7 +11,7 @@ import pytest
 
 from gitreg.errors import ConflictError, GitregError, IntegrityError, InvalidError, UnavailableError
 from gitreg.git import Draft, RefEdit, Repository, importing, refs, write_commits
-from gitreg.git.importing import DURABLE, Importer
+from gitreg.git.importing import DURABLE, Importer, Series
 from tests.git.support import ALICE, MAIN, advance, git
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def test_series_are_the_commits_that_others_write(repository: Repository, import
     series = [[draft("a", b"2"), draft("folder/b", None)], [draft("deep/er/c", b"3")], [draft("a", None)]]
     for drafts in series:
         expected = write_commits(repository, tip, drafts)
-        assert importer.write(tip, drafts) == expected
+        assert importer.write(tip, drafts) == Series(
+            expected, git(repository.git_dir, "rev-parse", f"{expected[-1]}^{{tree}}")
+        )
         tip = expected[-1]
     assert git(repository.git_dir, "fsck", "--strict", "--no-dangling") == ""
     assert refs.list_refs(repository, "refs/gitreg/") == []
@@ -61,16 +63,16 @@ def test_series_are_the_commits_that_others_write(repository: Repository, import
 
 def test_what_is_written_can_be_read_at_once_and_lies_in_a_pack(repository: Repository, importer: Importer) -> None:
     tip = advance(repository, {"a": b"1"})
-    oid = importer.write(tip, [draft("a", b"2")])[-1]
+    oid = importer.write(tip, [draft("a", b"2")]).oids[-1]
     assert repository.objects.blob(oid, "a") == b"2"
     assert len(list((repository.git_dir / "objects" / "pack").glob("*.pack"))) == 1
 
 
 def test_a_process_that_was_killed_is_replaced(repository: Repository, importer: Importer) -> None:
-    tip = importer.write(advance(repository, {"a": b"1"}), [draft("a", b"2")])[-1]
+    tip = importer.write(advance(repository, {"a": b"1"}), [draft("a", b"2")]).oids[-1]
     first = process_of(importer)
     os.kill(first, signal.SIGKILL)
-    oid = importer.write(tip, [draft("a", b"3")])[-1]
+    oid = importer.write(tip, [draft("a", b"3")]).oids[-1]
     assert process_of(importer) != first
     assert repository.objects.blob(oid, "a") == b"3"
 
@@ -81,7 +83,7 @@ def test_a_process_ends_after_so_many_series(
     monkeypatch.setattr(importing, "_MOST_SERIES", 2)
     tip, processes = advance(repository, {"a": b"1"}), []
     for number in range(5):
-        tip = importer.write(tip, [draft("a", b"%d" % number)])[-1]
+        tip = importer.write(tip, [draft("a", b"%d" % number)]).oids[-1]
         processes.append(process_of(importer))
     assert len(set(processes)) == 3
     assert git(repository.git_dir, "show", f"{tip}:a") == "4"

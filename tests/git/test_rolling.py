@@ -24,7 +24,7 @@ def packed(repository: Repository) -> Iterator[Repository]:
         tip, importer = advance(repository, {"a": b"1"}), Importer(found)
         for number in range(7):
             draft = Draft(edits={f"folder/{number}": b"%d" % number}, message="m", author=ALICE, committer=ALICE)
-            tip = importer.write(tip, [draft])[0]
+            tip = importer.write(tip, [draft]).oids[0]
         importer.close()
         git(found.git_dir, "update-ref", MAIN, tip)
         yield found

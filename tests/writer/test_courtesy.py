@@ -26,6 +26,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return 0.0  # the files' own times are later: what was seen of a folder may be different by now
+
     def sleep(self, seconds: float) -> None:
         self.now += seconds
         if self.due:

@@ -29,7 +29,7 @@ from gitreg.names import Selector, UserName
 from gitreg.reader import Snapshot
 from gitreg.records import replace
 from gitreg.registry import plans
-from gitreg.writer import Plan, group
+from gitreg.writer import Plan, group, landing
 from gitreg.writer.group import Change, GroupWriter
 from tests.registries import git
 from tests.writer.grouping import SOURCE, change, check_proof, deploying, entries, registering, until
@@ -294,7 +294,7 @@ def forge_push(forge: Forge) -> None:
 def test_a_lock_that_a_power_cut_left_is_taken_away_and_one_in_use_is_waited_for(
     forge: Forge, writer: GroupWriter, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(group, "_LOCK_PAUSES", (0.05,) * 1000)
+    monkeypatch.setattr(landing, "_LOCK_PAUSES", (0.05,) * 1000)
     lock = forge.bare / f"{name}.lock"
     lock.touch()
     os.utime(lock, (0, 0))
@@ -326,7 +326,7 @@ def test_a_lock_that_git_has_taken_anew_is_not_taken_away(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "stat", then_it_is_taken_anew)
-        writer._break_locks()
+        writer._landing._locks.break_left()
     assert lock.read_bytes() == b"git's"
     assert sorted((forge.bare / "gitreg").iterdir()) == before
 

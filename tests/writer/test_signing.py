@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,35 +12,53 @@ from gitreg.errors import DeniedError
 from gitreg.gate import Code
 from gitreg.registry import Mode, open_registry
 from tests.gate_hooks.signing import People
-from tests.registries import ACCESS, DRY, SETTINGS, git, request, state_of
+from tests.once import once
+from tests.registries import ACCESS, DRY, SETTINGS, Forge, git, request, state_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gitreg.registry import Registry
-    from tests.registries import Forge, Opener
+    from tests.registries import Opener
 
 TAG = "refs/tags/deploy/staging/risk/fraud/3"
 
 
-@pytest.fixture
-def people(tmp_path: Path) -> People:
-    (tmp_path / "keys").mkdir()
-    return People(tmp_path / "keys")
+@pytest.fixture(scope="session")
+def signed_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the registries of the forge ask for signatures, with the keys of some beside them."""
+    return once(tmp_path_factory, "signed", partial(_sign, template))
 
 
-@pytest.fixture
-def signed(forge: Forge, people: People, home: Path, monkeypatch: pytest.MonkeyPatch) -> Forge:
-    """The registries of the forge, whose actors are from now on who signed; one's own key is alice's."""
+def _sign(template: Path, folder: Path) -> None:
+    shutil.copytree(template, folder / "forge", symlinks=True)
+    (folder / "keys").mkdir()
+    people = People(folder / "keys")
+    lines = people.lines("root", "alice", "carol", "ci-bot")
+    people.key("mallory")
+    forge = Forge(folder / "forge")
     clone = forge.clone("setting-up")
-    for folder in (clone, forge.local):
-        (folder / "registry.yaml").write_bytes(SETTINGS + b"identity: signature\n")
-        (folder / "keys").mkdir()
-        (folder / "keys" / "allowed_signers").write_text(people.lines("root", "alice", "carol", "ci-bot"))
-        git(folder, "add", "--all", "--", "registry.yaml", "keys")
-        git(folder, "commit", "--quiet", "-m", "Ask for signatures")
-    git(clone, "push", "--quiet", "origin", "HEAD:main")
+    for place in (clone, forge.local):
+        (place / "registry.yaml").write_bytes(SETTINGS + b"identity: signature\n")
+        (place / "keys").mkdir()
+        (place / "keys" / "allowed_signers").write_text(lines)
+        git(place, "add", "--all", "--", "registry.yaml", "keys")
+        git(place, "commit", "--quiet", "-m", "Ask for signatures")
+    git(clone, "push", "--quiet", "origin", "HEAD:main", env={"GL_USER": "root"})
     git(forge.bare, "config", "gitreg.identity", "signature")
+    shutil.rmtree(clone)
+
+
+@pytest.fixture
+def people(signed_template: Path, tmp_path: Path) -> People:
+    return People(shutil.copytree(signed_template / "keys", tmp_path / "keys"))
+
+
+@pytest.fixture
+def signed(signed_template: Path, forge: Forge, people: People, home: Path, monkeypatch: pytest.MonkeyPatch) -> Forge:
+    """The registries of the forge, whose actors are who signed; one's own key is alice's."""
+    shutil.rmtree(forge.folder)
+    shutil.copytree(signed_template / "forge", forge.folder, symlinks=True)
     for name in ("GL_USER", "GITREG_USER"):
         monkeypatch.delenv(name)
     become(home, people, "alice")
@@ -167,7 +187,7 @@ def test_signed_tags_come_to_a_registry_without_hooks(signed: Forge, home: Path,
     git(signed.bare, "config", "gitreg.deploytags", "client")
     git(signed.bare, "config", "--unset-all", "receive.hideRefs")
     become(home, people, "root")
-    clone = signed.folder / "setting-up"
+    clone = signed.clone("setting-up")
     git(clone, "pull", "--quiet")
     (clone / "registry.yaml").write_bytes(SETTINGS + b"identity: signature\ndeploy_tags: signed\n")
     (clone / "access.yaml").write_bytes(ACCESS.replace(b"[dana]", b"[dana, ci-bot]"))

@@ -56,7 +56,7 @@ class CatFile:
 
     def infos(self, expressions: Sequence[str]) -> list[ObjectInfo | None]:
         """Give id, type and size of objects; None for each that is not there."""
-        check_waiting()
+        check_waiting(expressions)
         with self._lock, _Exchange(self) as stream:
             self._send(f"info {expression}\n" for expression in expressions)
             return [_read_header(stream, expression) for expression in expressions]
@@ -64,7 +64,7 @@ class CatFile:
     def contents(self, infos: Sequence[ObjectInfo]) -> list[Object]:
         """Read objects that are known to be there."""
         found = []
-        check_waiting()
+        check_waiting(info.oid for info in infos)
         with self._lock, _Exchange(self) as stream:
             self._send(f"contents {info.oid}\n" for info in infos)
             for info in infos:
@@ -76,7 +76,7 @@ class CatFile:
     def small(self, oids: Sequence[Oid], limit: int) -> list[bytes | None]:
         """Read many objects in one round trip; None for one that is large, or missing, and so is read by itself."""
         found: list[bytes | None] = []
-        check_waiting()
+        check_waiting(oids)
         with self._lock, _Exchange(self) as stream:
             self._send(f"contents {oid}\n" for oid in oids)
             for oid in oids:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError, UnavailableError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # core.ignoreCase would make two paths that differ in case one; hooks would be told of a ref that never is.
 _SETTINGS = ("-c", "core.ignoreCase=false", "-c", f"core.hooksPath={os.devnull}")
+_PLAIN = re.compile(r"[\w./ @+-]+", re.ASCII)
 FAST_IMPORT = (*_SETTINGS, "fast-import", "--quiet", "--done", "--date-format=raw")
 
 
@@ -66,7 +68,7 @@ def write_commits(
     if not drafts:
         return []
     complete = _complete(repository, drafts)
-    oids = _import(repository, b"".join(_stream(repository, parent, complete)), len(complete))
+    oids = _import(repository, b"".join(_stream(parent, complete)), len(complete))
     if sign if sign is not None else repository.config_flag("commit.gpgSign"):
         return _signed(repository, parent, complete, oids)
     return oids
@@ -98,20 +100,21 @@ def _complete(repository: Repository, drafts: Sequence[Draft]) -> list[Draft]:
     return complete
 
 
-def _stream(repository: Repository, parent: Oid | None, drafts: Sequence[Draft]) -> Iterator[bytes]:
+def _stream(parent: Oid | None, drafts: Sequence[Draft]) -> Iterator[bytes]:
     """Make the whole input of fast-import."""
     yield b"feature done\n"
-    yield from commands(repository, parent, drafts)
+    yield from commands(parent, drafts)
     yield b"done\n"
 
 
-def commands(repository: Repository, parent: Oid | None, drafts: Sequence[Draft]) -> Iterator[bytes]:
-    """Tell fast-import to write commits on a branch, to name them, and to take that branch back.
+def commands(parent: Oid | None, drafts: Sequence[Draft]) -> Iterator[bytes]:
+    """Tell fast-import to write commits on a branch, to name them, and to forget that branch.
 
     A branch that ends at no commit is never written, so nothing needs tidying up after a kill, and the objects, like
-    those of any interrupted git command, are pruned one day where nothing comes to point at them.
+    those of any interrupted git command, are pruned one day where nothing comes to point at them. Named is always the
+    same one: fast-import keeps all that it was told of, and goes through them at each checkpoint.
     """
-    branch = f"refs/gitreg/pending/{os.urandom(8).hex()}".encode()
+    branch = b"refs/gitreg/pending"
     for number, draft in enumerate(drafts, 1):
         yield b"commit %s\nmark :%d\n" % (branch, number)
         yield b"author %s\ncommitter %s\n" % (_line(draft.author), _line(draft.committer))
@@ -121,7 +124,7 @@ def commands(repository: Repository, parent: Oid | None, drafts: Sequence[Draft]
         yield from map(_edit, *_sides(draft))
         yield b"\n"
     yield b"".join(b"get-mark :%d\n" % number for number in range(1, len(drafts) + 1))
-    yield b"reset %s\nfrom %s\n\n" % (branch, repository.null_oid.encode())
+    yield b"reset %s\n\n" % branch
 
 
 def _sides(draft: Draft) -> tuple[list[str], list[bytes | None]]:
@@ -141,6 +144,8 @@ def _edit(path: str, data: bytes | None) -> bytes:
 
 def quoted(path: str) -> bytes:
     """Quote a path as fast-import reads it: in C's style, bytes that are no printable ASCII in octal."""
+    if _PLAIN.fullmatch(path):
+        return f'"{path}"'.encode("ascii")
     marks = {ord('"'): b'\\"', ord("\\"): b"\\\\"}
     raw = path.encode("utf-8", "surrogateescape")
     printable = range(ord(" "), 0x7F)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.errors import UnavailableError
 from gitreg.git.commits import FAST_IMPORT, commands
@@ -28,9 +28,17 @@ DURABLE = (("core.fsync", FSYNC), ("fastimport.unpackLimit", "1"))
 # Most of it is folders, which are object ids, and these no effort makes smaller.
 _COMMAND = ("-c", "pack.compression=1", *FAST_IMPORT)
 _WRITTEN = b"progress written"
+_TREE = b"040000 tree "
 _PATIENCE = 120.0  # seconds without a byte from git
 # After so many series the process is started anew: it keeps every pack that it has written, and remembers each object.
-_MOST_SERIES = 25
+_MOST_SERIES = 50
+
+
+class Series(NamedTuple):
+    """Commits that were written, oldest first, and the tree of the last."""
+
+    oids: list[Oid]
+    tree: Oid
 
 
 class Importer:
@@ -43,12 +51,12 @@ class Importer:
         self._answers: Answers | None = None
         self._series = 0
 
-    def write(self, parent: Oid, drafts: Sequence[Draft]) -> list[Oid]:
-        """Write commits one upon the other, synced to the disk, and give their ids, oldest first; no ref moves.
+    def write(self, parent: Oid, drafts: Sequence[Draft]) -> Series:
+        """Write commits one upon the other, synced to the disk; no ref moves.
 
         The drafts name their authors and committers. A process that has ended meanwhile is replaced, once.
         """
-        stream = b"".join(commands(self._repository, parent, drafts))
+        stream = b"".join(commands(parent, drafts))
         was_open = self._process is not None
         try:
             return self._write(stream, len(drafts))
@@ -57,15 +65,17 @@ class Importer:
                 raise
             return self._write(stream, len(drafts))
 
-    def _write(self, stream: bytes, count: int) -> list[Oid]:
+    def _write(self, stream: bytes, count: int) -> Series:
         if self._series >= _MOST_SERIES:
             self.close()
         answers, process = self._started()
         self._series += 1
         try:
-            process.stdin.write(stream + b"checkpoint\n" + _WRITTEN + b"\n")  # type: ignore[union-attr] # it has pipes
+            asked = b'ls :%d ""\ncheckpoint\n%s\n' % (count, _WRITTEN)
+            process.stdin.write(stream + asked)  # type: ignore[union-attr] # it has pipes
             process.stdin.flush()  # type: ignore[union-attr]
             oids = [answers.line().decode("ascii") for _ in range(count)]
+            tree = answers.line()
             line = answers.line()
             # The names of the packs too: a pack is renamed once it is whole.
             sync_folder(self._repository.common_dir / "objects" / "pack")
@@ -77,7 +87,7 @@ class Importer:
         if line != _WRITTEN:
             self._drop()
             raise UnavailableError(f"git fast-import answered {line[:80]!r} in place of the end")
-        return oids
+        return Series(oids, tree.removeprefix(_TREE).rstrip(b"\t").decode("ascii"))
 
     def _started(self) -> tuple[Answers, subprocess.Popen[bytes]]:
         if self._process is None or self._answers is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 from gitreg.errors import IntegrityError, InvalidError, NotFoundError
@@ -12,7 +12,7 @@ from gitreg.git.trees import FOLDER_MODES, TreeEntry, lenient_entry_of, parse_tr
 from gitreg.git.values import Object, ObjectInfo, is_oid, parse_commit, parse_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from gitreg.git.process import Runner
     from gitreg.git.trees import RawEntry
@@ -73,10 +73,42 @@ class Objects:
 
     def prefetch(self, expressions: Iterable[str]) -> None:
         """Read what will be asked for next in two round trips: ids, types, sizes, and what is of a usual size."""
-        known = {info.oid: info for info in self.infos(list(dict.fromkeys(expressions))) if info}
+        wanted = (self._place(*each.split(":", 1)) if ":" in each else each for each in dict.fromkeys(expressions))
+        known = {info.oid: info for info in self.infos([each for each in wanted if each]) if info}
         infos = [info for info in known.values() if _is_usual(info) and info.oid not in self._kept]
         for part in islice(_portions(infos), 1):
             self._contents(part)
+
+    def approach(self, expressions: Iterable[str]) -> None:
+        """Read what is of a usual size of these and of the folders on the way to them.
+
+        Where one of these folders is in a later commit as it is here, nobody need ask for what lies in it.
+        """
+        found = []
+        for expression in expressions:
+            rev, colon, path = expression.partition(":")
+            places = accumulate(path.split("/"), "{}/{}".format) if colon else ()
+            found += [f"{rev}^{{tree}}", *(f"{rev}:{place}" for place in places)] if colon else [expression]
+        self.prefetch(found)
+
+    def learn(self, commit: Oid, found: Sequence[Object]) -> None:
+        """Take note of objects that were written here, the last of them the tree of a commit."""
+        for each in found:
+            info = ObjectInfo(each.oid, each.type, len(each.data))
+            self._infos.add(each.oid, info)
+            if _is_usual(info):
+                self._kept.add(each.oid, each)
+            if each is found[-1]:
+                self._infos.add(f"{commit}^{{tree}}", info)
+
+    def known_tree(self, commit: Oid) -> Oid | None:
+        """Name the tree of a commit, where that was asked before; git is not asked."""
+        info = self._infos.get(f"{commit}^{{tree}}")
+        return info.oid if info else None
+
+    def named(self, tree: Oid) -> Mapping[bytes, RawEntry] | None:
+        """Give the entries of a tree by name, where it was read before; git is not asked."""
+        return self._folders.named(tree)
 
     def bring(self, oids: Iterable[str]) -> None:
         """Say what will be read, so that a partial clone fetches at once what it lacks; elsewhere nothing is to do."""

@@ -118,8 +118,12 @@ class Runner:
         *,
         stdin: bool | BinaryIO,
         environment: Mapping[str, str] | None = None,
+        held: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start `git <args>` with pipes, or with a file as its input; the caller ends it."""
+        """Start `git <args>` with pipes, or with a file as its input; the caller ends it.
+
+        Files that are `held` stay open in it for as long as it runs.
+        """
         check_waiting()
         self._check(args)
         try:
@@ -130,6 +134,7 @@ class Runner:
                 stderr=subprocess.PIPE,
                 cwd=self.folder,
                 env={**self.environment, **(environment or {})},
+                pass_fds=held,
             )
         except OSError as error:
             raise self._not_started(error) from error

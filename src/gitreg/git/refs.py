@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -16,11 +17,13 @@ from gitreg.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from gitreg.git.repository import Repository
 
 _GLOB = frozenset("*?[\\")
 _PATIENCE = 30.0  # seconds for git to give up its locks
+_LONG = 5.0
 _TOGETHER = 2_000  # tags that are read at once
 _SIGNATURE = re.compile(r"^-----BEGIN (?:PGP SIGNATURE|PGP MESSAGE|SIGNED MESSAGE|SSH SIGNATURE)-----", re.MULTILINE)
 _STEPS = [b"start: ok", b"prepare: ok", b"commit: ok"]
@@ -212,11 +215,31 @@ def prepared(repository: Repository, edits: Iterable[RefEdit], *, reason: str = 
         errors.close()
 
 
+def locks_of(common_dir: Path, branch: str) -> list[Path]:
+    """Name the locks that whoever moves a branch takes which HEAD names: HEAD is locked as well."""
+    return [common_dir / f"{name}.lock" for name in (branch, "HEAD")]
+
+
+def long_held(common_dir: Path, branch: str) -> Iterator[tuple[str, float]]:
+    """Find the locks of such a branch that are older than any git at work holds one: their names, ages in seconds."""
+    for lock in locks_of(common_dir, branch):
+        with suppress(OSError):
+            age = time.time() - lock.stat().st_mtime
+            if age > _LONG:
+                yield str(lock.relative_to(common_dir)), age
+
+
+class KilledError(UnavailableError):
+    """Git was killed in the middle of a move, and may have left its locks."""
+
+
 class Mover:
     """Move refs one after the other through one `git update-ref` that stays open; not shared between threads."""
 
-    def __init__(self, repository: Repository, *, reason: str) -> None:
+    def __init__(self, repository: Repository, *, reason: str, held: int | None = None) -> None:
+        """Say why, for the reflogs; `held` is an open file that git is to hold open as well while it can move refs."""
         self._repository = repository
+        self._held = () if held is None else (held,)
         self._args = ["update-ref", "-m", reason, "--stdin", "-z"]
         self._process: subprocess.Popen[bytes] | None = None
         self._answers: Answers | None = None
@@ -235,12 +258,14 @@ class Mover:
             process.wait(_PATIENCE)  # it ends at the first thing that fails
         said = errors.text()
         self.close()
+        if process.returncode < 0:
+            raise KilledError(f"git update-ref was killed by signal {-process.returncode}", hint="try again")
         raise _lost(said) or failure(self._args, process.returncode, said)
 
     def _started(self) -> tuple[subprocess.Popen[bytes], Answers]:
         if self._process is None or self._answers is None or self._process.poll() is not None:
             self.close()
-            self._process = self._repository.runner.start(self._args, stdin=True)
+            self._process = self._repository.runner.start(self._args, stdin=True, held=self._held)
             self._answers = Answers(self._process.stdout, _PATIENCE)  # type: ignore[arg-type] # it has pipes
         return self._process, self._answers
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from gitreg.git.repository import Repository
 
 _NICE = 10
+_KEEPING = (".keep", ".bitmap", ".promisor", ".mtimes")
+# Object ids come without their paths here, and so what is like them lies right beside them or nowhere: a search among
+# ten takes twice the time and saves two bytes in a hundred.
+_HOW = ("--window=2", "--delta-base-offset")
 _FANOUT = 8
 _NAMES = _FANOUT + 4 * 256
 
@@ -44,7 +48,7 @@ def roll_up(repository: Repository) -> None:
 
 def _packed(repository: Repository, folder: Path, oids: Sequence[str]) -> str:
     """Write one pack of these objects, without being in the way of who waits for an answer; give its name."""
-    args = ["pack-objects", "--quiet", "--threads=1", "--delta-base-offset", str(folder / "pack")]
+    args = ["pack-objects", "--quiet", "--threads=1", *_HOW, str(folder / "pack")]
     with repository.runner.start(args, stdin=True) as process:
         try:
             with contextlib.suppress(OSError):
@@ -64,7 +68,7 @@ def small_packs(folder: Path) -> list[Path]:
     Those that somebody keeps, or that an index of many packs names, stay.
     """
     indexed = _indexed(folder / "multi-pack-index")
-    free = [each for each in folder.glob("pack-*.pack") if is_free(each) and each.stem.encode() not in indexed]
+    free = [each for each in free_packs(folder) if each.stem.encode() not in indexed]
     found: list[Path] = []
     total = 0
     for size, pack in sorted((each.stat().st_size, each) for each in free):
@@ -75,11 +79,15 @@ def small_packs(folder: Path) -> list[Path]:
     return found
 
 
-def is_free(pack: Path) -> bool:
-    """Whether a pack is whole and nobody keeps it, as fast-import does until it ends."""
-    return pack.with_suffix(".idx").exists() and not any(
-        pack.with_suffix(ending).exists() for ending in (".keep", ".bitmap", ".promisor", ".mtimes")
-    )
+def free_packs(folder: Path) -> list[Path]:
+    """Name the packs that are whole and that nobody keeps, as fast-import does until it ends."""
+    names = {each.name for each in folder.iterdir()}
+    stems = [name.removesuffix(".pack") for name in names if name.startswith("pack-") and name.endswith(".pack")]
+    return [
+        folder / f"{stem}.pack"
+        for stem in stems
+        if f"{stem}.idx" in names and not any(f"{stem}{ending}" in names for ending in _KEEPING)
+    ]
 
 
 def objects_of(pack: Path, oid_bytes: int) -> list[str]:

@@ -7,13 +7,20 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _thread = threading.local()
 
 
 class NotAtHandError(Exception):
-    """Git would have to be asked, where nobody may wait for it: ask again in a thread that may."""
+    """Git would have to be asked, where nobody may wait for it: ask again in a thread that may.
+
+    `wanted` are the expressions that it would have been asked for; none for a command of another kind.
+    """
+
+    def __init__(self, wanted: tuple[str, ...]) -> None:
+        super().__init__(*wanted)
+        self.wanted = wanted
 
 
 @contextlib.contextmanager
@@ -26,7 +33,7 @@ def at_hand() -> Iterator[None]:
         _thread.is_busy = False
 
 
-def check_waiting() -> None:
-    """Raise NotAtHandError where this thread may not wait."""
+def check_waiting(wanted: Iterable[str] = ()) -> None:
+    """Raise NotAtHandError where this thread may not wait for what is wanted of git."""
     if getattr(_thread, "is_busy", False):
-        raise NotAtHandError
+        raise NotAtHandError(tuple(wanted))

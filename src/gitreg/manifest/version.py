@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 HEADER = "yaml-language-server: $schema=../../../.gitreg/schemas/manifest.schema.json"
 # Whoever plans a version reads its file, and right behind them the gate does. Nobody changes what was read.
-_read = lru_cache(maxsize=4)(load)
+_AGAIN = lru_cache(maxsize=4)
+_read = _AGAIN(load)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +61,7 @@ class Manifest:
     @classmethod
     def parse(cls, data: bytes, path: str | None = None) -> Self:
         """Read a manifest's file; raise InvalidError with everything that is wrong."""
-        from gitreg.manifest.rules import accept_manifest
-
-        return cls.from_data(accept_manifest(_read(data, path)))
+        return cls.from_data(_accepted(data, path))
 
     @classmethod
     def from_data(cls, data: Data) -> Self:
@@ -175,7 +174,17 @@ def parse_version(data: bytes, path: str | None = None) -> Manifest | Tombstone:
     """
     from gitreg.manifest.rules import accept_version
 
-    return version_from_data(accept_version(_read(data, path)))
+    document = _read(data, path)
+    if document.value.get("kind") == MANIFEST:
+        return Manifest.parse(data, path)
+    return version_from_data(accept_version(document))
+
+
+@_AGAIN
+def _accepted(data: bytes, path: str | None) -> Data:
+    from gitreg.manifest.rules import accept_manifest
+
+    return accept_manifest(_read(data, path))
 
 
 def version_from_data(data: Data) -> Manifest | Tombstone:

@@ -96,20 +96,14 @@ class RegistryFiles(ABC):
         """Read a model's description; NotFoundError names the nearest model."""
         found = self.plain(model_path(name))
         if found is None:
-            raise self._no_model(name)
+            raise no_model(str(name), map(str, self.models()))
         return Model.from_data(found.data)
-
-    def _no_model(self, name: ModelName) -> NotFoundError:
-        known = [str(each) for each in self.models()]
-        near = did_you_mean(str(name), known)
-        hint = f"did you mean {near}?" if near else "`gitreg list` shows what there is"
-        return NotFoundError(f"there is no model {name}", hint=hint)
 
     def versions(self, name: ModelName) -> list[Version]:
         """List the versions of a model, tombstones included, lowest first."""
         names = self.names(f"{MODELS}/{name}")
         if not names:
-            raise self._no_model(name)
+            raise no_model(str(name), map(str, self.models()))
         found = [each.removesuffix(".yaml") for each in names if each.endswith(".yaml") and each != "model.yaml"]
         # Comparing them pair by pair takes several times as long.
         return sorted(map(Version, found), key=lambda version: precedence(version.text))
@@ -237,6 +231,15 @@ class RegistryFiles(ABC):
 
     def _missing(self, path: str) -> NotFoundError:
         return NotFoundError(f"{path} is missing at {self.commit[:10]}", hint="is this a gitreg registry?")
+
+
+def no_model(name: str, known: Iterable[str]) -> NotFoundError:
+    """Say that there is no such model, and which may be meant."""
+    near = did_you_mean(name, known)
+    hint = f"did you mean {near}?" if near else "`gitreg list` shows what there is"
+    error = NotFoundError(f"there is no model {name}", hint=hint)
+    error.sought, error.resembles = name, near
+    return error
 
 
 def _version(file: PlainFile) -> VersionFile | Tombstone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from gitreg.errors import InvalidError
@@ -106,7 +107,7 @@ def _key(key: object) -> str:
         raise InvalidError(f"{key!r} cannot be a key", hint="keys are text")
     if len(key) > MAX_KEY:
         raise InvalidError(f"the key {key[:20]!r}… has {len(key)} characters, and {MAX_KEY} are allowed")
-    return _text(key)
+    return _short_text(key)
 
 
 def _scalar(value: object) -> str:
@@ -141,6 +142,10 @@ def _text(text: str) -> str:
     if found := re.search(FORBIDDEN, text):
         raise InvalidError(f"text holds the control character U+{ord(found[0]):04X}", hint="leave it out")
     return '"' + re.sub(rf'["\\{_HIDDEN}]', _escape, text) + '"'
+
+
+# Keys are few, and come again and again.
+_short_text = lru_cache(maxsize=1024)(_text)
 
 
 def _escape(match: re.Match[str]) -> str:

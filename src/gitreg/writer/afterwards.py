@@ -10,7 +10,7 @@ from gitreg.errors import GitregError
 from gitreg.gate_hooks.marks import server_marks, write_marks
 from gitreg.gate_hooks.publishing import TO, publish_index
 from gitreg.git import Repository
-from gitreg.git.rolling import is_free, roll_up
+from gitreg.git.rolling import free_packs, roll_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ class Afterwards:
         """Bring the packs together where there are too many: those of pushes are seen when they are counted next."""
         if self._packs < MOST_PACKS:
             return
-        packs = sum(map(is_free, (repository.common_dir / "objects" / "pack").glob("*.pack")))
+        packs = len(free_packs(repository.common_dir / "objects" / "pack"))
         if is_time := packs >= MOST_PACKS:
             repository.close()
             roll_up(repository)

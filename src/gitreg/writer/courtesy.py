@@ -24,6 +24,7 @@ JUDGED = 1.5
 MOST = 4.0
 """Seconds of waiting that are saved up at most, while groups are written."""
 _PAUSE = 0.005
+_TICK = 0.05  # seconds; more than any kernel's
 _MOST_READ = 1 << 18
 _LOST = f'"code":"{Code.REF_STALE}"'.encode()
 
@@ -37,6 +38,7 @@ class Courtesy:
     def __init__(self, git_dir: Path) -> None:
         self._objects = git_dir / "objects"
         self._log = audit_path(git_dir)
+        self._seen: tuple[float, set[str]] = (0, set())
         self._known = self._pushes()
         self._read = self._size()
         self._saved, self._ended = MOST, time.monotonic()
@@ -50,8 +52,8 @@ class Courtesy:
         while self._is_awaited():
             fresh = self._pushes() - self._known
             self._wait(JUDGED, fresh.isdisjoint)
-            self._known |= fresh
-        self._known &= self._pushes()
+            self._known = self._known | fresh
+        self._known = self._known & self._pushes()
         self._ended = time.monotonic()
         self._saved -= self._ended - began
         return self._ended - began
@@ -70,9 +72,14 @@ class Courtesy:
     def _pushes(self) -> set[str]:
         """Name the quarantines, in which git keeps what is pushed until it was judged."""
         try:
-            return {each.name for each in os.scandir(self._objects) if "incoming-" in each.name}
+            changed = self._objects.stat().st_mtime
+            if self._seen[0] != changed:
+                found = {each.name for each in os.scandir(self._objects) if "incoming-" in each.name}
+                # Two changes within one tick of the file system's clock look like one.
+                self._seen = (changed if time.time() - changed > _TICK else 0, found)
         except OSError:
             return set()
+        return self._seen[1]
 
     def _size(self) -> int:
         try:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import logging
 import os
-import secrets
 import threading
 import time
 from collections import deque
@@ -14,22 +10,22 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from gitreg.errors import ConflictError, GitregError, InvalidError, NotFoundError, UnavailableError
-from gitreg.gate import Limits, RefUpdate
+from gitreg.gate import Limits
 from gitreg.gate_hooks import audit
 from gitreg.gate_hooks.marks import server_marks
 from gitreg.git import Repository, refs
-from gitreg.git import history as git_history
-from gitreg.git.importing import DURABLE, Importer, remove_remains, sync_folder
+from gitreg.git.importing import DURABLE, remove_remains
 from gitreg.layout import MAIN
 from gitreg.reader.history import iso
 from gitreg.reader.parsed import Parsed
 from gitreg.writer.afterwards import Afterwards
 from gitreg.writer.courtesy import Courtesy
+from gitreg.writer.landing import Landing, Wrote
 from gitreg.writer.staging import Change, LaterError, RefusedError, Stage
+from gitreg.writer.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from gitreg.git import Oid
     from gitreg.writer.plan import Written
@@ -45,13 +41,8 @@ MOST_QUEUED = 60.0
 
 MOST_WAITING = 1024
 _MOST_AT_ONCE = 256
-_TURN = 5.0  # seconds to wait for another server's group
-_PAUSE = 0.002
-_LOCK_PAUSES = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0)
-_LOCK_AGE = 300.0  # seconds; git itself holds it for some thousandths of one
 _IDLE = 30.0
-
-_log = logging.getLogger("gitreg.writer")
+_DELAY = 0.005  # seconds
 
 
 class _Waiting:
@@ -78,8 +69,12 @@ class GroupWriter:
         *,
         limits: Limits | None = None,
         landed: Callable[[int], object] = lambda _: None,
+        wrote: Callable[[Wrote], object] = lambda _: None,
     ) -> None:
-        """Open a bare registry; `landed` is told of how many changes each group was that moved main."""
+        """Open a bare registry.
+
+        `landed` is told of how many changes each group was that moved main, `wrote` what main is about to become.
+        """
         self._repository = Repository.open(path, config=DURABLE)
         if not self._repository.is_bare:
             self._repository.close()
@@ -91,12 +86,13 @@ class GroupWriter:
         self._limits = limits or Limits()
         self._landed = landed
         self._parsed = Parsed()
-        self._importer = Importer(self._repository)
-        self._mover = refs.Mover(self._repository, reason="gitreg: group")
+        self._landing = Landing(self._repository, wrote)
         self._afterwards = Afterwards(self._repository.git_dir)
         self._courtesy = Courtesy(self._repository.git_dir)
+        self._turn = Turn(self._repository.git_dir / "gitreg")
         self._wake = threading.Condition()
         self._queue: deque[_Waiting] = deque()
+        self._company, self._answered = 0, 0.0  # how many came together last, and when they were answered
         self._is_closing = False
         self._thread = threading.Thread(target=self._run, name="gitreg-writer", daemon=True)
         self._thread.start()
@@ -124,6 +120,7 @@ class GroupWriter:
             self._is_closing = True
             self._wake.notify()
         self._thread.join()
+        self._landing.close()
         self._afterwards.close()
         self._repository.close()
 
@@ -146,39 +143,54 @@ class GroupWriter:
             while not (self._queue or left or self._is_closing):
                 if not self._wake.wait(_IDLE):
                     self._rest()
+            self._await_company(len(left))
             batch = [*left]
             while self._queue and (self._is_closing or len(batch) < _MOST_AT_ONCE):
                 batch.append(self._queue.popleft())
+            self._company = len(batch)
             if not self._is_closing:
                 return [each for each in batch if each.answer.running() or each.answer.set_running_or_notify_cancel()]
         for each in batch:
             _fail(each, stopping())
         return None
 
+    def _await_company(self, count: int) -> None:
+        """Wait a moment for those who were answered together to come again together; nobody waits who comes alone.
+
+        A group costs as much as some changes do. PostgreSQL's commit_delay is this.
+        """
+        deadline = self._answered + _DELAY
+        while count + len(self._queue) < self._company and not self._is_closing:
+            if not self._wake.wait(max(0.0, deadline - time.monotonic())):
+                break
+
     def _serve(self, batch: Sequence[_Waiting]) -> list[_Waiting]:
         """Make one group of what waits, and get it onto main; give what has to wait for the next one."""
         if self._afterwards.renewed():
             self._rest()
         self._courtesy.give_way()
-        with self._turn():
+        with self._turn.taken():
             stage = self._stage()
             group = _Group(stage, _in_time(batch))
             try:
-                landed = self._write(group)
+                oids = self._landing.land(group.stage.tip, [staged for _, staged in group.taken], group.refusals())
             except GitregError as error:
                 for each, _ in group.taken:
                     _fail(each, error)
-                landed = True
+                oids = []
             group.tell_settled()
-        if not landed:
+        if oids is None:
             return self._again([each for each, _ in group.taken] + group.later)
-        group.tell_taken()
+        if oids:
+            self._afterwards.landed(pointers=group.stage.touches_pointers)
+            self._landed(len(oids))
+        group.tell_taken(oids)
+        self._answered = time.monotonic()
         return group.later
 
     def _rest(self) -> None:
         """End git's processes until they are needed again: each holds every pack open that it has met."""
-        self._importer.close()
-        self._mover.close()
+        self._landing.rest()
         self._repository.close()
 
     def _stage(self) -> Stage:
@@ -197,108 +209,6 @@ class GroupWriter:
                 _fail(each, ConflictError(message, hint="nothing was changed; try again"))
         return [each for each in batch if each.until >= now]
 
-    # Onto main
-
-    def _write(self, group: _Group) -> bool:
-        """Write the commits, then the log, then move main; False where somebody else has moved it first.
-
-        As the hooks do it: what the log says was accepted need not have landed, and nothing lands unlogged. Killed
-        before main moves, nothing has happened but that objects lie about which nothing names.
-        """
-        tip, staged = group.stage.tip, [each for _, each in group.taken]
-        if not staged:
-            self._log(group.refusals())
-            return True
-        group.oids = self._importer.write(tip, [each.draft for each in staged])
-        if refs.resolve(self._repository, MAIN) != tip:
-            self._log(group.refusals())
-            return False
-        self._log([*group.refusals(), *_entries(tip, staged, group.oids)])
-        if not self._move(group.oids[-1], tip):
-            return False
-        self._afterwards.landed(pointers=group.stage.touches_pointers)
-        self._landed(len(staged))
-        return True
-
-    def _log(self, entries: Sequence[audit.Entry]) -> None:
-        if entries:
-            audit.append_all(self._repository.git_dir, entries)
-
-    def _move(self, new: Oid, old: Oid) -> bool:
-        """Move main, and see what became of it: whoever asked may have been cut off behind the move."""
-        for pause in (*_LOCK_PAUSES, None):
-            try:
-                self._mover.move(refs.RefEdit(MAIN, new, old))
-            except GitregError as error:
-                now = refs.resolve(self._repository, MAIN)
-                if now != old:
-                    if now is None or not git_history.is_on_first_parent_chain(self._repository, new, now):
-                        return False
-                    break
-                if pause is None or not isinstance(error, UnavailableError):
-                    raise
-                self._break_locks()
-                time.sleep(pause)
-            else:
-                break
-        self._sync()
-        return True
-
-    def _break_locks(self) -> None:
-        """Take locks away whose holder is gone, by a power cut for one: git holds them for thousandths of a second.
-
-        Whoever moves main locks HEAD as well, which names it.
-        """
-        for name in (MAIN, "HEAD"):
-            self._break_lock(self._repository.common_dir / f"{name}.lock")
-
-    def _break_lock(self, lock: Path) -> None:
-        with contextlib.suppress(OSError):
-            found = lock.stat()
-            if time.time() - found.st_mtime <= _LOCK_AGE:
-                return
-            aside = self._repository.git_dir / "gitreg" / f"{lock.name}.{secrets.token_hex(8)}"
-            lock.rename(aside)
-            try:
-                moved = aside.stat()
-                if (moved.st_ino, moved.st_mtime_ns) == (found.st_ino, found.st_mtime_ns):
-                    _log.warning("%s was left by a process that is gone; it is removed", lock)
-                else:  # somebody else removed it first, and this is the one of a git that has taken it since
-                    lock.hardlink_to(aside)
-            finally:
-                aside.unlink()
-
-    def _sync(self) -> None:
-        """Sync the folder of main too, into which its file was renamed."""
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                sync_folder((self._repository.common_dir / MAIN).parent)
-        except OSError as error:
-            raise UnavailableError(
-                f"main has moved, and the disk does not confirm it: {error.strerror}",
-                hint="look whether it is there before you try again",
-            ) from error
-
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for the group of another server on this repository, so that none works in vain; not for ever."""
-        with contextlib.ExitStack() as stack:
-            try:
-                folder = self._repository.git_dir / "gitreg"
-                folder.mkdir(exist_ok=True)
-                file = stack.enter_context((folder / "group.lock").open("w"))
-            except OSError:
-                yield  # the lock is a courtesy: where the disk is full, what follows says so
-                return
-            deadline = time.monotonic() + _TURN
-            while time.monotonic() < deadline:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    time.sleep(_PAUSE)
-            yield
-
 
 class _Group:
     """What became of each change of a batch, on one tip."""
@@ -307,7 +217,6 @@ class _Group:
         self.stage = stage
         self.taken: list[tuple[_Waiting, Staged]] = []
         self.later: list[_Waiting] = []
-        self.oids: list[Oid] = []
         self._settled: list[tuple[_Waiting, Written | Exception]] = []
         stage.read_ahead(model for each in batch for model in each.change.models)
         for each in batch:
@@ -345,9 +254,9 @@ class _Group:
             else:
                 each.answer.set_result(answer)
 
-    def tell_taken(self) -> None:
+    def tell_taken(self, oids: Sequence[Oid]) -> None:
         """Answer those whose commits are on main now."""
-        for (each, staged), oid in zip(self.taken, self.oids, strict=False):
+        for (each, staged), oid in zip(self.taken, oids, strict=False):
             if not each.answer.done():
                 each.answer.set_result(staged.plan.written(oid, MAIN))
 
@@ -360,15 +269,6 @@ def _in_time(batch: Sequence[_Waiting]) -> list[_Waiting]:
             message = f"the writer did not come to it within {MOST_QUEUED:.0f} s"
             _fail(each, UnavailableError(message, hint="nothing was changed; try again"))
     return [each for each in batch if each.since >= oldest]
-
-
-def _entries(tip: Oid, staged: Sequence[Staged], oids: Sequence[Oid]) -> Iterator[audit.Entry]:
-    now, before = iso(int(time.time())), tip
-    for each, oid in zip(staged, oids, strict=True):
-        change, update = each.change, RefUpdate(before, oid, MAIN)
-        base = None if before == tip else tip
-        yield audit.Entry(now, str(change.actor), (update,), (), change.source, each.models, base=base)
-        before = oid
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

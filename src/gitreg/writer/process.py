@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gitreg.errors import UnavailableError
 from gitreg.writer.channel import Outbox, packed, receive
 from gitreg.writer.group import MOST_WAITING, full, stopping
+from gitreg.writer.landing import Wrote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +33,18 @@ class ProcessWriter:
     One that ended before is replaced at the next change. Changes, planners and all, go there by pickle.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, landed: Callable[[int], object] = lambda _: None) -> None:
-        """Begin to open a bare registry; `landed` is told of how many changes each group was that moved main."""
-        self._path = os.fspath(path)
-        self._landed = landed
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        landed: Callable[[int], object] = lambda _: None,
+        wrote: Callable[[Wrote], object] = lambda _: None,
+    ) -> None:
+        """Begin to open a bare registry; `landed` and `wrote` are told as by a `GroupWriter`."""
+        self._start = partial(_Child, os.fspath(path), landed, wrote)
         self._lock = threading.Lock()
         self._is_closing = False
-        self._child = _Child(self._path, landed)
+        self._child = self._start()
 
     def submit(self, change: Change) -> Future[Written]:
         """Hand a change in, as to a `GroupWriter`. It cannot be cancelled: it is begun elsewhere.
@@ -50,7 +57,7 @@ class ProcessWriter:
             if self._is_closing:
                 raise stopping()
             if self._child.is_gone:
-                self._child = _Child(self._path, self._landed)
+                self._child = self._start()
             return self._child.ask(data)
 
     def close(self) -> None:
@@ -63,10 +70,11 @@ class ProcessWriter:
 class _Child:
     """The process, with those who wait for its answers."""
 
-    def __init__(self, path: str, landed: Callable[[int], object]) -> None:
+    def __init__(self, path: str, landed: Callable[[int], object], wrote: Callable[[Wrote], object]) -> None:
         command = [sys.executable, "-P", "-m", "gitreg.writer.child", path]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._landed = landed
+        self._wrote = wrote
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[Written]] = {}
         self._numbers = itertools.count()
@@ -113,6 +121,8 @@ class _Child:
                 self._waiting.pop(number).set_exception(error)
             case "landed", (int() as size,):
                 self._landed(size)
+            case "wrote", (Wrote() as what,):
+                self._wrote(what)
             case "logged", (dict() as record,):
                 found = logging.makeLogRecord(record)
                 logging.getLogger(found.name).handle(found)

@@ -216,7 +216,7 @@ class Stage:
         committer = Signature.now(change.author.name, change.author.email)
         draft = Draft(edits=plan.edits, message=plan.message, author=change.author, committer=committer)
         if "\0" not in draft.message:  # which the gate refuses
-            list(commands(self._repository, self.tip, [draft]))  # what git cannot be told must not fail the whole group
+            list(commands(self.tip, [draft]))  # what git cannot be told must not fail the whole group
         return draft
 
     # The judgement
