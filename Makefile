@@ -5,6 +5,8 @@ VENV    ?= .venv
 WORKERS ?= 3
 ARGS    ?=
 export PYTHON
+# Where Python may not keep what it compiled, each worker and each process that a test starts compiles it all again.
+unexport PYTHONDONTWRITEBYTECODE
 
 PY      := $(VENV)/bin/python
 PIP     := -m pip --disable-pip-version-check --quiet
@@ -80,8 +82,8 @@ bench: $(DEV) ## benchmarks: ratios against a floor measured in the same run
 coverage: $(DEV) ## the tests with branch coverage
 	@$(PY) -m pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
 
-soak: $(DEV) ## the gate against its oracle for long (ARGS="--pushes 100000"), and git alone against every attack
-	@GITREG_ALL_TWINS=1 $(PY) -m pytest -n $(WORKERS) --quiet tests/attacks -k git_alone
+soak: $(DEV) ## the gate against its oracle for long (ARGS="--pushes 100000"), and every attack on it and on git alone
+	@GITREG_SOAK=1 $(PY) -m pytest -n $(WORKERS) --quiet tests/attacks
 	@$(PY) -m tests.differential --workers $(WORKERS) $(ARGS)
 
 mutate: $(DEV) ## change the judgement place by place: does a test fail? (ARGS="gate/judge.py")

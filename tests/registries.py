@@ -1,4 +1,4 @@
-"""Registries to try things on: built once in a session, copied for each test; real git, real hooks."""
+"""Registries to try things on: built once in a run, copied for each test; real git, real hooks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from gitreg.registry import Mode, RegisterRequest, open_registry
 from gitreg.registry.setup import InitRequest, clone, init
+from tests.once import once, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -83,8 +84,11 @@ def state_of(folder: Path) -> tuple[str, list[str]]:
 
 @pytest.fixture(scope="session")
 def template(_sealed_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build a bare registry with some history, and a checkout with the same history and no origin."""
-    folder = tmp_path_factory.mktemp("template")
+    """Give a bare registry with some history, and a checkout with the same history and no origin."""
+    return once(tmp_path_factory, "registries", _build)
+
+
+def _build(folder: Path) -> None:
     source = folder / "source"
     source.mkdir()
     (source / "registry.yaml").write_bytes(SETTINGS)
@@ -97,7 +101,8 @@ def template(_sealed_session: None, tmp_path_factory: pytest.TempPathFactory) ->
         init(InitRequest(path=folder / "registry.git", bare=True, identity="GL_USER", source=source))
         with open_registry(folder / "registry.git") as registry:
             _fill(registry)
-    git(folder, "clone", "--quiet", "registry.git", "local")
+    pack(folder / "registry.git")
+    git(folder, "clone", "--quiet", "--template=", "registry.git", "local")
     git(folder / "local", "remote", "remove", "origin")
     init(InitRequest(path=folder / "local"))
     shutil.copytree(folder / "store", folder / "local" / "store", dirs_exist_ok=True)
@@ -106,7 +111,6 @@ def template(_sealed_session: None, tmp_path_factory: pytest.TempPathFactory) ->
     (folder / "local" / ".git" / "info" / "exclude").write_text("/store/\n")
     shutil.rmtree(source)
     shutil.rmtree(folder / "cache", ignore_errors=True)
-    return folder
 
 
 def _fill(registry: Registry) -> None:

@@ -12,10 +12,12 @@ import click
 import pytest
 
 from gitreg import wire
+from gitreg.access import Access, Action, may
 from gitreg.cli.commands import COMMANDS
 from gitreg.cli.group import gitreg
 from gitreg.gate import Code
 from gitreg.gate_hooks.identity import SOURCES
+from gitreg.names import ModelName, UserName
 from gitreg.schema import Kind, check
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,6 +146,14 @@ def test_the_quickstart_does_what_the_readme_says(tmp_path: Path) -> None:
     assert "[approvals]" in done.stderr
     assert "marked deploy/prod/risk/fraud-detector/3" in done.stderr
     assert done.stdout.endswith("3 rollback 1.0.0 carol\n2 promote 1.1.0 carol\n1 promote 1.0.0 carol\n")
+
+
+def test_whom_the_quickstart_lets_do_something_may_see_it_on_a_server() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rules = text.partition("cat > access.yaml <<'END'\n")[2].partition("\nEND\n")[0]
+    access = Access.parse(rules.encode())
+    for user in ("alice", "bob", "carol", "dana"):
+        assert may(access, UserName(user), Action.READ, ModelName.parse("risk/fraud-detector")).allowed, user
 
 
 def _typed(block: str) -> list[str]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 SILENCE = 60.0
+TIME_LIMIT = 300.0
+"""Seconds that one answer which is held in memory may take altogether."""
 """Seconds without a byte after which a server is taken for gone."""
 
 LOST = (OSError, HTTPException)
@@ -36,7 +38,8 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class Asked:
     """One request. `again`: it may be sent twice, and only one of them counts.
 
-    A body may be an open file, of which `size` bytes are sent from `start` on.
+    A body may be an open file, of which `size` bytes are sent from `start` on. An answer that is held in memory has at
+    most `limit` bytes, and comes within `seconds`.
     """
 
     method: str
@@ -47,6 +50,7 @@ class Asked:
     start: int = 0
     again: bool = True
     limit: int = MOST
+    seconds: float = TIME_LIMIT
     moved: Callable[[int], None] | None = None
 
 

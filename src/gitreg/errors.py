@@ -53,7 +53,7 @@ class GitregError(Exception):
 
     def __str__(self) -> str:
         """Render message, problems and hint; one line unless there are several problems."""
-        lines = [self.message, *(f"  {problem}" for problem in self.problems)]
+        lines = [self.message, *(f"  {line}" for problem in self.problems for line in str(problem).split("\n"))]
         if self.hint:
             if self.problems:
                 lines.append(f"  {self.hint}")
@@ -70,10 +70,15 @@ class InvalidError(GitregError):
 
 
 class NotFoundError(GitregError):
-    """What was asked for does not exist."""
+    """What was asked for does not exist.
+
+    Where that is the model that was `sought`, `hint` may name one that it `resembles`: not everybody may hear of it.
+    """
 
     exit_code = 3
     http_status = 404
+    sought: str | None = None
+    resembles: str | None = None
 
 
 class ConflictError(GitregError):

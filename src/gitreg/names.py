@@ -62,14 +62,14 @@ class _Name(str):
     """A checked name; an invalid one cannot exist."""
 
     __slots__ = ()
-    _what = "name"
+    _what = "a"
     _grammar = _ALLOWED
     _pattern = _NAME
 
     def __new__(cls, text: str) -> Self:
         """Check the whole text against the grammar."""
         if not cls.is_one(text):
-            raise InvalidError(f"{_shown(text)} is not a {cls._what} name", hint=f"allowed: {cls._grammar}")
+            raise InvalidError(f"{_shown(text)} is not {cls._what} name", hint=f"allowed: {cls._grammar}")
         return super().__new__(cls, text)
 
     @classmethod
@@ -86,14 +86,14 @@ class EnvironmentName(_Name):
     """Where models run, such as `prod`."""
 
     __slots__ = ()
-    _what = "environment"
+    _what = "an environment"
 
 
 class AliasName(_Name):
     """A movable name of a version, such as `champion`; `latest` is reserved."""
 
     __slots__ = ()
-    _what = "alias"
+    _what = "an alias"
     _grammar = f"{_ALLOWED}; `latest` is reserved"
 
     @classmethod
@@ -105,7 +105,7 @@ class UserName(_Name):
     """A person or a machine that acts."""
 
     __slots__ = ()
-    _what = "user"
+    _what = "a user"
     _grammar = "a lower-case letter or digit, then up to 126 of a-z 0-9 . _ @ + -, no `..`, no `.lock` ending"
     _pattern = _USER
 
@@ -118,7 +118,7 @@ class RegistryName(_Name):
     """What a machine calls a registry, as `corp` in `corp:risk/fraud@prod`; `models` is reserved."""
 
     __slots__ = ()
-    _what = "registry"
+    _what = "a registry"
     _grammar = f"{_ALLOWED}; `models` is reserved"
 
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from tests.attacks.protocol import PROTOCOL
 from tests.attacks.raw import Push, Report, send
 from tests.attacks.tags import TAGS
 from tests.attacks.trees import TREES
+from tests.attacks.warm import SOAK
 from tests.attacks.world import breaks_of, entries_of, refs_of, stores_of, unconfigured
 from tests.attacks.yaml_files import YAML
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TABLE = (*PROTOCOL, *HISTORY, *TREES, *YAML, *ACCESS_ROWS, *TAGS)
 # What git alone makes of an attack changes with git and not with gitreg: `make soak` looks at every row.
-TWINS = TABLE if "GITREG_ALL_TWINS" in os.environ else TABLE[::4]
+TWINS = TABLE if SOAK else TABLE[::4]
 
 
 @dataclass(frozen=True)

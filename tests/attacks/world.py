@@ -20,6 +20,7 @@ from gitreg.settings import EnvironmentRule, Settings
 from gitreg.wire import dump
 from tests.attacks.raw import ZERO, Objects, Push, commit_body, send
 from tests.gate.support import approval_file, manifest, model_file, pointer_file, status_file, tombstone_file
+from tests.once import pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -250,6 +251,7 @@ def build(folder: Path) -> Template:
     proposal = _accepted(
         world, "frank", "refs/heads/proposals/frank/next", world.change({_path("3.0.0"): version("3.0.0")})
     )
+    pack(server)
     return Template(folder, _look(server, chain, proposal))
 
 

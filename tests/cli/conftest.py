@@ -93,7 +93,7 @@ def _built(_sealed_session: None, tmp_path_factory: pytest.TempPathFactory) -> P
                     labels={"team": "risk"},
                     license="Apache-2.0",
                     parents=("risk/fraud@1.0.0:finetuned-from",) if version == "1.1.0" else (),
-                    description="Scores card payments.",
+                    model_description="Scores card payments.",
                     code=False,
                 ),
                 Mode(),

@@ -120,10 +120,11 @@ def test_an_unknown_name_says_which_was_meant(gitreg: Gitreg, words: tuple[str, 
 @pytest.mark.parametrize(
     "words",
     [
-        ("diff", "corp:risk/fraud@1.0.0", "other:risk/fraud@1.1.0"),
+        ("lock", "corp:risk/fraud@1.0.0", "other:risk/fraud@1.1.0"),
         ("diff", "corp:risk/fraud@1.0.0", "risk/fraud@1.1.0"),
         ("diff", "risk/fraud@1.0.0", "corp:risk/fraud@1.1.0"),
-        ("compare", "corp:risk/fraud@1.0.0", "other:risk/fraud@1.1.0"),
+        ("compare", "corp:risk/fraud@1.0.0", "risk/fraud@1.1.0"),
+        ("--registry", "corp", "compare", "corp:risk/fraud@1.0.0", "other:risk/fraud@1.1.0"),
         ("--registry", "other", "show", "corp:risk/fraud"),
     ],
 )
@@ -132,6 +133,16 @@ def test_one_command_works_on_one_registry(corp: Path, gitreg: Gitreg, words: tu
     found = gitreg(*words)
     assert found.code == InvalidError.exit_code
     assert "two registries" in found.err or "another" in found.err
+
+
+def test_versions_of_two_registries_are_told_apart(corp: Path, gitreg: Gitreg) -> None:
+    assert gitreg("config", "registry.other", corp).code == 0
+    told = gitreg("diff", "corp:risk/fraud@1.0.0", "other:risk/fraud@1.1.0")
+    assert (told.code, told.lines[0]) == (0, "corp:risk/fraud@1.0.0 → other:risk/fraud@1.1.0")
+    assert told.lines[1:] == gitreg("diff", "corp:risk/fraud@1.0.0", "1.1.0").lines[1:]
+    compared = ["corp:risk/fraud@1.0.0", "corp:risk/fraud@1.1.0", "other:risk/fraud@1.0.0"]
+    table = gitreg("compare", compared[0], "@1.1.0", compared[2])
+    assert table.lines[0].split() == compared
 
 
 def test_names_are_settings_of_the_user(corp: Path, gitreg: Gitreg, home: Path) -> None:

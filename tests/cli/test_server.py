@@ -89,12 +89,22 @@ def test_doctor_notes_what_is_no_fault(gitreg: Gitreg, tmp_path: Path) -> None:
     assert gitreg("--registry", path, "doctor", "--fix").code == 0
 
 
-def test_a_port_that_is_taken_is_said_with_the_way_out(gitreg: Gitreg, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said_with_the_way_out_and_what_the_doctor_would(
+    gitreg: Gitreg, tmp_path: Path
+) -> None:
     gitreg("server", "init", tmp_path / "models.git", "--admin", "root", "--identity", "GITREG_USER")
+    run(["git", "config", "--unset", "core.fsync"], tmp_path / "models.git")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = gitreg("serve", tmp_path / "models.git", "--port", port)
+        named = gitreg("--registry", tmp_path / "models.git", "serve", "--port", port)
 
+    assert named == done
+    assert gitreg("serve", tmp_path / "nowhere.git").code == 3
+    assert gitreg("--registry", "https://host.example/models", "serve").code == 2
     assert done.code == 7
     assert f"cannot listen on 127.0.0.1 port {port}" in done.err
     assert "--port" in done.err
+    (note,) = [line for line in done.err.splitlines() if "core." in line]
+    assert note.startswith("note: core.fsync: found nothing")
+    assert "git config core.fsync" in note

@@ -76,7 +76,7 @@ def test_a_damaged_blob_is_not_copied_and_named(gitreg: Callable[..., Result], m
 def test_a_registration_tells_of_a_mirror_that_is_behind(
     gitreg: Callable[..., Result], mirror: Path, weights: Path
 ) -> None:
-    mirror.write_bytes(b"in the way")
+    mirror.mkdir()  # as a mount point is whose disk is away
     other = weights.with_name("other.safetensors")
     other.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
     done = gitreg("register", "risk/fraud", other, "--bump", "minor")
@@ -84,5 +84,8 @@ def test_a_registration_tells_of_a_mirror_that_is_behind(
     assert done.code == 0, done.err
     assert f"the mirror file:{mirror} is behind" in done.out + done.err
     assert "run gitreg store sync" in done.out + done.err
-    mirror.unlink()
+    refused = gitreg("store", "sync")
+    assert (refused.code, list(mirror.iterdir())) == (7, [])
+    assert "is an empty folder; nothing was copied: mount its disk" in refused.err
+    mirror.rmdir()
     assert gitreg("store", "sync").code == 0

@@ -4,12 +4,13 @@ import shutil
 import subprocess
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import gitreg
 from gitreg import ConflictError, DeniedError, InvalidError, Mode, NotFoundError
+from gitreg.access import Action
 from gitreg.gate_hooks.audit.export import Wanted
 from gitreg.registry import open_registry
 from gitreg.registry.importing import prepare
@@ -223,6 +224,22 @@ def test_weights_go_there_and_come_back_the_same(registry: Registry, tmp_path: P
     assert (folder / "model.bin").read_bytes() == data
     with pytest.raises(ConflictError, match="exists"):
         registry.register_model("risk/weights", file, "1.0.0", license="MIT", description="d")
+
+
+def test_who_may_register_need_not_read(
+    served: Rest, registry: Registry, front: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITREG_TOKEN", served.token("root", Action.REGISTER))
+    file = _weights(tmp_path, b"of who only registers")
+    wanted: dict[str, Any] = {"license": "MIT", "description": "Blind."}
+    made = registry.register_model("risk/blind", file, "1.0.0", **wanted)
+    assert str(made.version) == "1.0.0"
+    with pytest.raises(DeniedError, match="may not read"):
+        registry.versions("risk/blind")
+    front.seen.clear()
+    with pytest.raises(ConflictError, match=r"risk/blind@1\.0\.0 exists"):
+        registry.register_model("risk/blind", _weights(tmp_path, b"others"), "1.0.0", **wanted)
+    assert not front.ways("PUT")
 
 
 def test_what_the_gate_would_refuse_is_refused_before_weights_are_sent(

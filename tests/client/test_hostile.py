@@ -58,16 +58,20 @@ def test_an_answer_that_is_cut_off_is_none() -> None:
         _get(200, {**JSON, "content-length": "100", "connection": "close"}, b"{}")
 
 
-def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gitreg.client.http.TIME_LIMIT", -1.0)
+def test_an_answer_without_end_is_given_up() -> None:
     with pytest.raises(UnavailableError, match="did not end"):
-        _get(200, JSON, b"{}")
+        _get(200, JSON, b"{}", seconds=-1.0)
 
 
 @pytest.mark.parametrize("place", ["https://elsewhere.example/x", "http://127.0.0.1:1/x", "//x", "file:///etc/passwd"])
 def test_nothing_follows_to_another_place(place: str) -> None:
     with pytest.raises(InvalidError, match="sends this on"):
         _get(307, {"location": place}, b"")
+
+
+def test_where_a_replica_sends_on_to_is_named_with_its_port() -> None:
+    with pytest.raises(InvalidError, match=r"on to http://127\.0\.0\.1:81, "):
+        _get(307, {"location": "http://user:pw@127.0.0.1:81/models/register"}, b"")
 
 
 def test_a_problem_that_is_none_is_still_an_error() -> None:
@@ -127,6 +131,25 @@ def test_weights_that_are_others_are_never_there(
     with pytest.raises(IntegrityError):
         details.download(tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.bin"))
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True], ids=["the server", "its store"])
+def test_weights_of_which_there_are_fewer_than_the_manifest_says_are_damaged(
+    served: Rest, registry: Registry, front: Front, tmp_path: Path, *, is_elsewhere: bool
+) -> None:
+    file = served.store(b"as many bytes as these")
+    name = served.model("1.0.0", artifacts=[{"path": "model.bin", **file}])
+    details = registry.get_model(f"{name}@1.0.0")
+    short: tuple[int, dict[str, str], bytes] = (416, {"content-type": "application/problem+json"}, b"{}")
+    with standing(says=lambda _: short) as store:
+
+        def before() -> None:
+            said = (307, {"location": f"{store.url}/signed"}, b"") if is_elsewhere else short
+            front.says = (lambda _: said) if "/files/model.bin" in front.seen[-1][1] else None
+
+        front.before = before
+        with pytest.raises(IntegrityError, match="answers 416"):
+            details.download(tmp_path / "out")
 
 
 def test_the_token_goes_over_no_plain_line(monkeypatch: pytest.MonkeyPatch) -> None:

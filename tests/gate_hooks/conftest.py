@@ -12,6 +12,7 @@ from gitreg.settings import Settings
 from tests.gate.support import SETTINGS, start
 from tests.gate_hooks.signing import People, SignedServer, opened
 from tests.gate_hooks.support import Server, run
+from tests.once import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,8 @@ def _template(folder: Path, files: Files, identity: str, object_format: str = "s
     weights = folder / "weights"
     weights.write_bytes(b"weights")
     LocalStore(folder / "store").put_file(weights)
-    run(["git", "clone", "--quiet", "--bare", "registry.git", "client.git"], folder)
+    pack(folder / "registry.git")
+    run(["git", "clone", "--quiet", "--bare", "--template=", "registry.git", "client.git"], folder)
     return folder
 
 

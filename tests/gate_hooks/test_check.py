@@ -74,6 +74,20 @@ def test_a_folder_is_checked_as_it_lies_there(tmp_path: Path) -> None:
     assert (found.code, found.path) == (Code.VERSION_UNKNOWN, "deployments/staging/risk/fraud.yaml")
 
 
+def test_a_circle_is_found_in_a_state_that_is_judged_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gitreg.gate_hooks.check._AT_ONCE", 1)
+    versions = ["1.1.0", "1.2.0", "1.3.0"]
+    circle = [
+        version_file(one, parents=[{"model": "risk/fraud", "version": other, "relation": "finetuned-from"}])
+        for one, other in zip(versions, [*versions[1:], versions[0]], strict=True)
+    ]
+    folder = lay(tmp_path / "registry", {**start(), **circle[0], **circle[1], **circle[2]})
+    found = [each for each in check_folder(folder, use_store=False) if each.code is Code.PARENT_UNKNOWN]
+    assert [(each.path, each.message) for each in found] == [
+        ("models/risk/fraud/1.3.0.yaml", "it would be its own ancestor")
+    ]
+
+
 def test_a_folder_that_is_no_registry_is_none(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no registry\.yaml"):
         check_folder(tmp_path)

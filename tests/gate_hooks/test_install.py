@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from gitreg.gate_hooks.configuration import configure_server
 from gitreg.gate_hooks.examine import examine, in_force
 from gitreg.gate_hooks.install import CLONE_HOOKS, SERVER_HOOKS, hook_text, install
 from gitreg.git import Repository
+from gitreg.layout import MAIN
 from gitreg.registry.setup import InitRequest, fix, init
 from tests.gate.support import version_file
 from tests.gate_hooks.support import Server, run
@@ -76,6 +78,15 @@ def test_a_damaged_hook_is_found(registry: Repository, name: str, damage: str, s
     assert list(found) == [name]
     assert said in found[name].message
     assert found[name].remedy
+
+
+@pytest.mark.parametrize("name", [MAIN, "HEAD"])
+def test_a_lock_of_main_that_stays_is_found(registry: Repository, name: str) -> None:
+    lock = registry.common_dir / f"{name}.lock"
+    lock.touch()
+    assert not wrong(registry)  # git may be at work
+    os.utime(lock, (0, 0))
+    assert "nobody can push" in wrong(registry)[lock.relative_to(registry.common_dir).as_posix()].message
 
 
 def test_hooks_that_git_does_not_run_are_found(registry: Repository, tmp_path: Path) -> None:

@@ -467,7 +467,6 @@ def test_gc_looks_after_the_mirrors_as_well(bare: Registry, shelf: Shelf, forge:
 def test_a_mirror_that_was_away_gets_the_claims_with_the_weights(bare: Registry, shelf: Shelf, forge: Forge) -> None:
     mirror = _with_mirror(bare, forge)
     shutil.rmtree(mirror)
-    mirror.mkdir()
     bare.sync_stores()
     assert claims_in(LocalStore(mirror).bucket)
     assert set(claims_in(LocalStore(mirror).bucket)) == set(claims_in(shelf.store.bucket))

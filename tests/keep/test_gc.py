@@ -660,6 +660,16 @@ def test_what_lands_during_the_first_store_is_known_in_the_second(
     assert orphan.hex in shelf.blobs() & mirror.blobs()
 
 
+def test_nothing_is_taken_while_the_disk_of_a_store_is_away(bare: Registry, forge: Forge, shelf: Shelf) -> None:
+    shelf.put(b'"orphan"')
+    shelf.age()
+    shelf.folder.rename(forge.folder / "away")
+    shelf.folder.mkdir()
+    with pytest.raises(UnavailableError, match="is not there, and acme has versions with weights"):
+        bare.gc(dry_run=False)
+    assert list(shelf.folder.iterdir()) == []
+
+
 def test_every_kind_of_place_tells_the_same(registry: Registry) -> None:
     [told] = registry.gc()
     assert (told.taken, told.kept) == ((), 1)

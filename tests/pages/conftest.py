@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RUN = "window.ran = true"
 SCRIPT = f"<script>{RUN}</script>"
 MANY = 60
+LONG = "an-alias-that-is-as-long-as-a-name-may-be-which-is-of-63-letters"[:63]
 HOSTILE_CARD = f"""\
 # A card {SCRIPT}
 
@@ -61,7 +62,13 @@ def _hostile() -> dict[str, bytes | None]:
     training = {"datasets": [dataset], "hyperparameters": {"recipe": f'"{SCRIPT}', "deep": [f"'{SCRIPT}"]}}
     files = dict(
         [
-            _model("lab/hostile", f'A "model" {SCRIPT}', labels={"team": f"'{SCRIPT}"}, task=f"{SCRIPT}"),
+            _model(
+                "lab/hostile",
+                f'A "model" {SCRIPT}',
+                labels={"team": f"'{SCRIPT}"},
+                task=f"{SCRIPT}",
+                aliases={LONG: "1.1.0"},
+            ),
             _version("lab/hostile", "1.0.0", training=training, metrics={"auc": 0.5}, description=SCRIPT),
             _version(
                 "lab/hostile",

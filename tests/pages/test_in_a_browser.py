@@ -93,6 +93,7 @@ def _visit(page: Page, path: str) -> None:
     page.emulate_media(color_scheme="light")
     page.goto(path)
     assert page.evaluate(RULES) == [], path
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280, path
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate(RULES) == [], f"{path}, dark and narrow"
@@ -104,6 +105,17 @@ def test_every_page_can_be_used_by_everybody(browser: Browser, address: str, roo
     with _opened(browser, address, root, reduced_motion="reduce") as page:
         for path in PAGES:
             _visit(page, path)
+
+
+def test_what_one_may_do_on_the_board_stands_apart(browser: Browser, address: str, root: Session) -> None:
+    with _opened(browser, address, root) as page:
+        page.goto("/ui/environments")
+        deeds = page.locator(".deed-links").first
+        deeds.evaluate("(deeds) => deeds.append(deeds.firstElementChild.cloneNode(true))")
+        one, other = (link.bounding_box() for link in deeds.locator(".deed-link").all()[:2])
+        assert one is not None
+        assert other is not None
+        assert one["x"] + one["width"] + 8 <= other["x"] or one["y"] + one["height"] <= other["y"]
 
 
 def test_the_rules_find_what_they_are_for(browser: Browser, address: str, root: Session) -> None:

@@ -191,7 +191,7 @@ def test_what_does_not_exist_leads_to_what_does(visitor: Visit) -> None:
     "path", ["/ui/models/..%2f..%2fetc/passwd", "/ui/models/a/b%00", "/ui/models/A/B", "/ui/static/../app.py"]
 )
 def test_tricks_with_paths_find_nothing(visitor: Visit, path: str) -> None:
-    assert visitor("alice").get(path).status_code == 404
+    assert visitor("alice").get(path).status_code == (400 if "%00" in path else 404)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_signing_in_leads_to_no_other_site(git_dir: Path, address: str, followin
     form = {"token": token(git_dir, "alice"), "next": following}
     answer = httpx.post(f"{address}/ui/sign-in", data=form, headers={"sec-fetch-site": "same-origin"})
     assert answer.headers["location"] == "/ui/models"
-    assert answer.headers["set-cookie"].startswith("gitreg=")
+    assert answer.headers["set-cookie"].startswith("gitreg-")
 
 
 def test_a_wrong_token_signs_nobody_in(address: str) -> None:
@@ -65,7 +65,7 @@ def test_signing_out_ends_the_session(git_dir: Path, address: str) -> None:
 )
 def test_a_form_of_another_site_changes_nothing(visitor: Visit, headers: dict[str, str]) -> None:
     carol = visitor("carol")
-    cookie = {"cookie": f"gitreg={carol.http.cookies['gitreg']}"}
+    cookie = {"cookie": carol.http.get("/ui/models").request.headers["cookie"]}
     form = {"model": "vision/digit-reader", "environment": "prod"}
     answer = httpx.post(f"{carol.address}/ui/actions/undeploy", data=form, headers={**headers, **cookie})
     assert answer.status_code == 403
@@ -78,6 +78,16 @@ def test_a_form_without_its_binding_changes_nothing(visitor: Visit) -> None:
         answer = visitor("carol").http.post("/ui/actions/undeploy", data={**form, "binding": binding})
         assert answer.status_code == 403
     assert "prod 1.1.0" in visitor("carol").text("/ui/models", project="vision")
+
+
+def test_a_form_that_says_one_thing_twice_changes_nothing(visitor: Visit) -> None:
+    carol = visitor("carol")
+    binding = carol.get("/ui/models").text.partition('name="binding" value="')[2].partition('"')[0]
+    form = f"model=vision/digit-reader&environment=staging&environment=prod&binding={binding}"
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = carol.http.post("/ui/actions/undeploy", content=form, headers=headers)
+    assert (answer.status_code, "names a field twice" in answer.text) == (422, True)
+    assert "prod 1.1.0" in carol.text("/ui/models", project="vision")
 
 
 def test_the_binding_of_another_user_does_not_count(visitor: Visit) -> None:
@@ -107,6 +117,14 @@ def test_what_one_may_not_read_is_in_no_list(visitor: Visit) -> None:
     for page in pages:
         for hidden in ("vision", "health", "many/", "hostile"):
             assert hidden not in page.partition("What one can ask")[0]
+
+
+@pytest.mark.parametrize("path", ["models", "search?q=digit", "environments", "deployments", "approvals"])
+def test_who_may_read_nothing_is_told_so_and_not_that_there_is_nothing(visitor: Visit, path: str) -> None:
+    said = visitor("nobody").text(f"/ui/{path}")
+    assert "access.yaml lets you read no model here Ask an admin for read" in said
+    for untrue in ("No model fits", "Nothing is deployed", "Nothing waits for you", "Register the first"):
+        assert untrue not in said
 
 
 def test_a_search_has_no_pages_of_what_one_may_not_read(visitor: Visit) -> None:

@@ -17,6 +17,7 @@ import gitreg
 from gitreg import connections
 from gitreg.errors import DeniedError, GitregError, IntegrityError, InvalidError, NotFoundError, UnavailableError
 from gitreg.published import site, sources
+from gitreg.registry.locking import pull_locked, read_lock
 from tests.registries import WEIGHTS, git
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from gitreg.registry import Registry
     from tests.published.conftest import Web
     from tests.registries import Forge
+
+WEIGHTS_DIGEST = f"sha256:{hashlib.sha256(WEIGHTS).hexdigest()}"
 
 QUESTIONS: dict[str, Callable[[Registry], object]] = {
     "models": lambda registry: registry.models(),
@@ -125,6 +128,39 @@ def test_the_files_are_downloaded_from_the_store(bare: Registry, forge: Forge, w
     bare.publish_index(str(web.folder))
     folder = gitreg.open(web.url).get_model("risk/fraud@prod").download(tmp_path / "out")
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("over", ["http", "folder"])
+def test_a_version_is_locked_and_pulled_by_readers_of_the_index_alone(
+    bare: Registry, forge: Forge, web: Web, tmp_path: Path, over: str
+) -> None:
+    settings = (forge.local / "registry.yaml").read_text().replace("file:../store", f"file:{forge.folder}/store")
+    _commit(forge, "registry.yaml", settings)
+    bare.publish_index(str(web.folder))
+    lock = tmp_path / "models.lock"
+    with gitreg.open(web.url if over == "http" else web.folder) as reader:
+        assert [each.version.text for each in reader.lock(["risk/fraud@prod"], lock).models] == ["1.0.0"]
+    bare.update("risk/fraud@1.0.0", description="Changed since it was locked.")
+    bare.publish_index(str(web.folder))
+    with gitreg.open(read_lock(lock).registry) as reader:
+        [pulled] = pull_locked(lock, lambda _, locked: reader.locked_store(locked))
+        assert (pulled.folder / "model.safetensors").read_bytes() == WEIGHTS
+        for told, error in ((WEIGHTS_DIGEST, IntegrityError), ("risk/fraud", NotFoundError)):
+            lock.write_text(lock.read_text().replace(told, told.replace("f", "e")))
+            with pytest.raises(error):
+                reader.locked_store(next(iter(read_lock(lock).models.values())))
+
+
+def test_a_lock_of_the_registry_fits_its_index_and_no_other(bare: Registry, web: Web, tmp_path: Path) -> None:
+    lock = tmp_path / "models.lock"
+    bare.lock(["risk/fraud@prod"], lock)
+    bare.publish_index(str(web.folder))
+    with gitreg.open(web.url) as reader:
+        assert reader.lock(path=lock, check=True).changed == ()
+        other = lock.read_text().replace(bare.address, "elsewhere").replace(WEIGHTS_DIGEST, f"sha256:{'0' * 64}")
+        lock.write_text(other)
+        with pytest.raises(IntegrityError, match="is not what was locked"):
+            reader.lock(path=lock)
 
 
 def _commit(forge: Forge, path: str, text: str) -> None:

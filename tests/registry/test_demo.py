@@ -26,7 +26,7 @@ def test_the_demo_runs_to_its_end_and_leaves_its_registry(tmp_path: Path, home: 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     for word in ("refused", "[file-invalid]", "[access-denied]", "git revert", "rollback", "deploy/prod/"):

@@ -136,6 +136,24 @@ def test_parents_are_asked_for_or_come_along(origin: Registry, target: Registry)
     assert target.import_version(origin, "vision/ocr@0.1.0", parents=True).commit is None
 
 
+def test_what_became_of_a_version_there_becomes_of_it_here(far: Path, origin: Registry, target: Registry) -> None:
+    origin.update("risk/fraud@1.0.0", lifecycle="deprecated")
+    origin.yank("risk/fraud@1.1.0")
+    told = target.import_version(origin, "vision/ocr@0.1.0", DRY, parents=True)
+    assert [note.partition(" where")[0] for note in told.notes] == [
+        "risk/fraud@1.0.0 is deprecated",
+        "risk/fraud@1.1.0 is yanked",
+    ]
+    target.import_version(origin, "vision/ocr@0.1.0", parents=True)
+    for version in ("1.0.0", "1.1.0"):
+        there = origin.show(f"risk/fraud@{version}").manifest
+        assert target.show(f"risk/fraud@{version}").manifest == there
+        assert _read(far, f"{FRAUD}/{version}.yaml") == there.to_bytes().decode().rstrip("\n").encode()
+    target.update("risk/fraud@1.0.0", lifecycle="active")
+    assert target.import_version(origin, "vision/ocr@0.1.0", parents=True).commit is None
+    assert target.show("risk/fraud@1.0.0").manifest.lifecycle == "active"  # decided here since
+
+
 def test_a_dry_run_copies_nothing(far: Path, origin: Registry, target: Registry) -> None:
     tip, store = git(far, "rev-parse", MAIN), files_of(far.parent / "store")
     shown = target.import_version(origin, "risk/fraud@1.0.0", DRY)

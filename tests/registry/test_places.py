@@ -91,7 +91,7 @@ def test_a_model_goes_through_its_environments_and_back(forge: Forge, registry: 
     registry.deploy("risk/fraud@1.1.0", "staging", canary="2.0.0-rc.1", percent=10)
     assert registry.status("staging")[0].canary_percent == 10
     assert registry.rollback("risk/fraud", "prod", reason="incident").subject == "Roll back risk/fraud to 1.0.0 in prod"
-    with pytest.raises(ConflictError, match=r"was itself a rollback, from 1\.1\.0 to 1\.0\.0; say where to go: --to"):
+    with pytest.raises(ConflictError, match=r"was itself a rollback, from 1\.1\.0 to 1\.0\.0; say `to` which version"):
         registry.rollback("risk/fraud", "prod")
     registry.rollback("risk/fraud", "prod", to="1.1.0")
     registry.rollback("risk/fraud", "prod", to="1")

@@ -198,7 +198,6 @@ def test_a_search_may_end_early(reading: Registry) -> None:
 @pytest.mark.parametrize(
     ("condition", "said"),
     [
-        ("", "is not a condition"),
         ("auc", "write FIELD OPERATOR VALUE"),
         ("metrics.auc>", "is not a condition"),
         (">1", "is not a condition"),
@@ -222,9 +221,10 @@ def test_a_condition_that_is_none_is_told_of(reading: Registry, condition: str, 
         reading.search([condition])
 
 
-def test_a_search_needs_a_condition(reading: Registry) -> None:
-    with pytest.raises(InvalidError, match="no condition is given"):
-        reading.search([])
+@pytest.mark.parametrize("conditions", [(), "", [" "]])
+def test_without_a_condition_every_version_is_found(reading: Registry, conditions: str | list[str]) -> None:
+    assert _names(reading.search(conditions)) == _names(reading.search("size >= 0"))
+    assert _names(reading.search(conditions, order_by="metrics.auc desc", limit=1)) == ["risk/fraud@2.0.0-rc.1"]
 
 
 # Comparison and lineage

@@ -68,7 +68,9 @@ def test_everything_that_is_said_is_recorded(bare: Registry) -> None:
 
 
 def test_a_model_behind_an_api_has_no_files(bare: Registry) -> None:
-    bare.register(request("llm/chat", "1.0.0", external={"provider": "acme", "id": "chat-large"}))
+    wanted = request("llm/chat", "1.0.0", external={"provider": "acme", "id": "chat-large"}, description="Faster.")
+    bare.register(wanted)
+    assert bare.model("llm/chat").description == "The model llm/chat."  # what is new in a version is not what it is
     assert bare.show("llm/chat").manifest.external is not None
     with pytest.raises(InvalidError, match="has no files: it is external"):
         bare.pull("llm/chat@1.0.0", "out")
@@ -113,7 +115,7 @@ def test_words_about_the_model_do_not_overwrite_what_it_says(bare: Registry) -> 
         ({"version": None}, InvalidError, "no version is named; --version 1.0.0, or --bump"),
         ({"bump": "minor"}, InvalidError, "exclude each other"),
         ({"version": None, "bump": "more"}, InvalidError, "allowed: major, minor, patch"),
-        ({"version": "1.0.0"}, ConflictError, r"exists, registered .* by Test User; the next one is 2\.0\.0: --bump"),
+        ({"version": "1.0.0"}, ConflictError, r"registered .* by Test User; the next one is 2\.0\.0 \(bump patch\)"),
         ({"paths": (Path("nope.safetensors"),)}, NotFoundError, "'nope.safetensors' does not exist"),
         ({"paths": ()}, InvalidError, "either files or an external provider"),
         ({"external": {"provider": "a", "id": "b"}, "paths": (Path("model.safetensors"),)}, InvalidError, "either"),

@@ -291,6 +291,8 @@ ARCHIVES: dict[str, bytes] = {
     "zip behind noise, in zip in zip, deflated": zipped(
         {"a": zipped({"b": b"\x81" + random.Random(1).randbytes(200_000) + PICKLE_ZIP}, DEFLATED)}
     ),
+    "zip behind much text, compressed": gzip.compress(b"text\n" * 40_000 + PICKLE_ZIP),
+    "zip behind much text, in parts": bz2.compress(b"text\n" * 40_000) + bz2.compress(PICKLE_ZIP),
     "zip behind a model": (FILES / "tiny.tflite").read_bytes() + PICKLE_ZIP,
     "lzma of other properties": lzma.compress(EVIL * 9, lzma.FORMAT_ALONE, filters=[LZMA]),
     "tar in lzma of other properties in zip": zipped(

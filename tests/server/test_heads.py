@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import uvicorn
@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gitreg.server import heads
+from gitreg.server.crowd import Crowd
 from gitreg.server.heads import Heads
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ LARGE = 32 << 20  # more than the buffers of both sides hold
 async def echo(request: Request) -> JSONResponse:
     body = await request.body()
     names = sorted(key.decode() for key, _ in request.scope["headers"])
-    return JSONResponse({"headers": names, "size": len(body)})
+    return JSONResponse({"headers": names, "size": len(body), "crowded": "crowded" in request.scope["state"]})
 
 
 async def large(_: Request) -> Response:
@@ -34,10 +35,13 @@ async def large(_: Request) -> Response:
 
 
 @contextmanager
-def serving(protocol: type[Heads]) -> Iterator[socket.socket]:
-    """Connect to a server of this protocol."""
+def serving(protocol: type[Heads], most: int | None = None) -> Iterator[socket.socket]:
+    """Connect to a server of this protocol, on which so many connections may be open."""
     app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"]), Route("/large", large)])
-    config = uvicorn.Config(app, port=0, http=protocol, log_config=None, lifespan="off", proxy_headers=False)
+    config = uvicorn.Config(
+        app, port=0, http=protocol, log_config=None, lifespan="off", proxy_headers=False, limit_concurrency=most
+    )
+    config.timeout_keep_alive = 3600
     listener = config.bind_socket()
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -194,3 +198,57 @@ def test_who_takes_enough_of_an_answer_gets_all_of_it(monkeypatch: pytest.Monkey
         while piece := client.recv(1 << 20):
             size += len(piece)
     assert size > LARGE
+
+
+ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Crowded(Heads):
+    """Connections of a server of their own."""
+
+    crowd: ClassVar[Crowd] = Crowd()
+    patience = 3600.0
+
+
+def beside(client: socket.socket) -> socket.socket:
+    """Connect once more to the server of a client."""
+    return socket.create_connection(client.getpeername(), timeout=30)
+
+
+def asked(client: socket.socket, sent: bytes = ASKED) -> bytes:
+    """Send bytes, and read what is answered."""
+    client.sendall(sent)
+    found = b""
+    while not found.endswith(b"}"):
+        piece = client.recv(1 << 16)
+        assert piece, "the connection is closed"
+        found += piece
+    return found
+
+
+@pytest.mark.parametrize("has_asked", [False, True], ids=["nothing yet", "before"])
+def test_who_asks_gets_in_however_many_are_connected_and_ask_nothing(*, has_asked: bool) -> None:
+    with serving(Crowded, most=2) as oldest, beside(oldest) as second:
+        for each in (oldest, second) if has_asked else ():
+            asked(each)
+        with beside(oldest) as third:
+            assert b'"crowded":false' in asked(third)
+            assert answer(oldest) == b""
+            assert b'"crowded":false' in asked(second)
+
+
+def test_one_address_has_a_part_of_the_places_for_asking_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "LEAST_OF_ONE", 2)
+    with serving(Crowded, most=16) as oldest, beside(oldest) as second, beside(oldest):
+        assert answer(oldest) == b""
+        assert b'"crowded":false' in asked(second)
+
+
+def test_where_all_who_are_connected_have_asked_the_next_one_is_told_so() -> None:
+    slow = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"
+    with serving(Crowded, most=1) as first:
+        first.sendall(slow)
+        assert first.recv(65536).startswith(b"HTTP/1.1 100 ")
+        with beside(first) as second:
+            assert b'"crowded":true' in asked(second)
+        assert b'"crowded":false' in asked(first, b"x")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gitreg.cli.complete import complete_selector
-from gitreg.cli.options import at_option, in_registry
+from gitreg.cli.options import at_option
 from gitreg.cli.session import Session, command
 from gitreg.cli.text import number, value_line
 from gitreg.names import whole_selectors
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     metavar="MODEL@VERSION...",
     nargs=-1,
     required=True,
-    callback=in_registry,
     shell_complete=complete_selector,
 )
 @click.option("--maximize", multiple=True, metavar="METRIC", help="More of it is better; may be given several times.")
@@ -56,9 +55,12 @@ def compare(
     \b
       gitreg compare risk/fraud-detector@prod @1.5.0 @^2 --minimize ttft
       gitreg compare risk/fraud-detector@prod @latest --format html > compared.html
+      gitreg compare corp:risk/fraud-detector@1.4.0 prod:risk/fraud-detector@prod
     """
-    with session.registry() as registry:
-        found = registry.compare(whole_selectors(selectors), maximize=maximize, minimize=minimize, at=at)
+    from gitreg.registry.comparing import compare_across
+
+    with session.places(whole_selectors(selectors)) as places:
+        found = compare_across(places, maximize, minimize, at)
         session.answer(found, _render if format_ == "text" else lambda screen, found: screen.block(_page(found)))
 
 

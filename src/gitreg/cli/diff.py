@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitreg.cli.options import at_option, in_registry, selector_argument
+from gitreg.cli.complete import complete_selector
+from gitreg.cli.options import at_option
 from gitreg.cli.session import Session, command
 from gitreg.cli.text import number, value_line
 from gitreg.quantities import signed
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @command("diff")
-@selector_argument
-@click.argument("other", metavar="[MODEL]@VERSION", callback=in_registry)
+@click.argument("selector", metavar="MODEL@VERSION", shell_complete=complete_selector)
+@click.argument("other", metavar="[MODEL]@VERSION")
 @at_option
 def diff(session: Session, selector: str, other: str, at: str | None) -> None:
     r"""Compare two versions.
@@ -30,8 +31,10 @@ def diff(session: Session, selector: str, other: str, at: str | None) -> None:
     \b
       gitreg diff risk/fraud-detector@prod @1.5.0
     """
-    with session.registry() as registry:
-        session.answer(registry.diff(selector, _whole(selector, other), at=at), _render)
+    from gitreg.registry.comparing import diff_across
+
+    with session.places([selector, _whole(selector, other)]) as (left, right):
+        session.answer(diff_across(left, right, at), _render)
 
 
 def _whole(selector: str, other: str) -> str:

@@ -20,7 +20,7 @@ _DIRECTIONS = frozenset({"asc", "desc"})
 
 
 @command("search")
-@click.argument("conditions", metavar="CONDITION...", nargs=-1, required=True)
+@click.argument("conditions", metavar="[CONDITION...]", nargs=-1)
 @click.option("--order-by", metavar="FIELDS", help="Sort by these, as in 'metrics.auc desc, created'.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after so many.")
 @click.option("--cursor", metavar="CURSOR", help="Go on after the page that ended with this.")
@@ -37,20 +37,21 @@ def search(
 ) -> None:
     r"""Find versions by their fields.
 
-    Every CONDITION must be met:
+    Every CONDITION must be met; without any, all versions are found:
 
     \b
       gitreg search 'metrics.auc>0.95' labels.team=risk
       gitreg search "metrics.auc > 0.95 and deployed('prod')" --order-by 'metrics.auc desc'
       gitreg search "license in (MIT, Apache-2.0) or not model like 'risk/%'"
       gitreg search "deployed('prod', at '2026-01-31')" "text('fraud')"
+      gitreg search --order-by 'created desc' --limit 10
 
     Operators are = != < <= > >= ~ (contains), like, ilike, in, is null; and, or, not join conditions. Quote them
     from your shell.
     """
     if explain and (cursor or at):
         raise InvalidError("--explain explains the first page of now", hint="leave out --cursor and --at")
-    if order_by and len(conditions) > 1 and conditions[-1].lower() in _DIRECTIONS:
+    if order_by and conditions and conditions[-1].lower() in _DIRECTIONS:
         # --order-by metrics.auc desc, without quotes: the shell makes a word of its own of it.
         order_by, conditions = f"{order_by} {conditions[-1]}", conditions[:-1]
     with session.registry() as registry:

@@ -25,7 +25,7 @@ _MOST_CONNECTIONS = 4096
 
 
 @command("serve")
-@click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("path", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
 @click.option(
     "--port",
@@ -50,19 +50,30 @@ _MOST_CONNECTIONS = 4096
     show_default=True,
     help="From which level on to log.",
 )
-def serve(_session: Session, path: Path, **options: object) -> None:
+def serve(session: Session, path: str | None, **options: object) -> None:
     """Serve a bare registry over HTTP: REST, git and pages.
 
-    PATH is the bare repository, as `gitreg init --bare` makes it. Everything that is written through the server passes
-    the gate and is a commit. Who calls is known by tokens (`gitreg server token create`), an OpenID provider or a
-    proxy: docs/authentication.md.
+    PATH is the bare repository, as `gitreg init --bare` makes it; by default it is the registry of --registry. All
+    that is written through the server passes the gate and is a commit. Who calls is known by tokens (`gitreg server
+    token create`), an OpenID provider or a proxy: docs/authentication.md.
     """
-    host = str(options["host"])
-    _refuse_open_door(path, host)
-    os.environ["GITREG_SERVE_PATH"] = str(path.resolve())
+    host, folder = str(options["host"]), _served(path or session.location)
+    _refuse_open_door(folder, host)
+    _note_what_is_wrong(folder)
+    os.environ["GITREG_SERVE_PATH"] = str(folder.resolve())
     os.environ["GITREG_SERVE_LOG_FORMAT"] = str(options["log_format"])
     os.environ["GITREG_SERVE_LOG_LEVEL"] = str(options["log_level"])
     _run(_config(options), int(str(options["workers"])))
+
+
+def _served(location: str | None) -> Path:
+    """Find the repository on this machine; NotFoundError where there is none."""
+    from gitreg.config import Where, locate
+
+    found = locate(location)
+    if found.where in {Where.BARE, Where.CHECKOUT}:
+        return Path(found.text)
+    raise InvalidError(f"{found.text} is no repository on this machine", hint="run the server where that is")
 
 
 def _refuse_open_door(path: Path, host: str) -> None:
@@ -71,7 +82,7 @@ def _refuse_open_door(path: Path, host: str) -> None:
         from gitreg.server.auth.settings import read_settings
         from gitreg.server.auth.token_file import TokenFile
     except ImportError as error:
-        raise InvalidError(f"the server is not installed: {error.name} is missing", hint=_EXTRA) from error
+        raise UnavailableError(f"the server is not installed: {error.name} is missing", hint=_EXTRA) from error
     from gitreg.git import Repository
 
     with Repository.open(path) as repository:
@@ -92,6 +103,24 @@ def _refuse_open_door(path: Path, host: str) -> None:
     )
 
 
+def _note_what_is_wrong(path: Path) -> None:
+    """Say what the doctor would; a server that only follows another judges nothing. InvalidError without a main."""
+    from gitreg.gate_hooks.examine import examine
+    from gitreg.git import Repository, refs
+    from gitreg.layout import MAIN
+    from gitreg.server.operations.replica import primary_of
+
+    with Repository.open(path) as repository:
+        if refs.resolve(repository, MAIN) is None:
+            raise InvalidError(
+                f"{str(path)!r} is no registry: there is no branch main", hint="gitreg server init makes one"
+            )
+        found = examine(repository) if primary_of(repository) is None else ()
+        for each in found:
+            if not each.fine:
+                click.echo(f"note: {each.subject}: {each.message}; {each.remedy}", err=True)
+
+
 def _knows_callers(settings: AuthSettings) -> bool:
     return bool(settings.issuers or settings.proxy_header or settings.anonymous)
 
@@ -107,7 +136,7 @@ def _config(options: dict[str, object]) -> uvicorn.Config:
     try:
         import uvicorn
     except ImportError as error:
-        raise InvalidError(f"the server is not installed: {error.name} is missing", hint=_EXTRA) from error
+        raise UnavailableError(f"the server is not installed: {error.name} is missing", hint=_EXTRA) from error
     from gitreg.server.operations.logs import configuration
 
     cert, key = options["tls_cert"], options["tls_key"]
@@ -135,10 +164,20 @@ def _config(options: dict[str, object]) -> uvicorn.Config:
 
 
 def _most_connections() -> int:
-    """Take half of the files that this process may open: the store, git and the index need some as well."""
-    import resource
+    """Take half of the files that this process may open: the store, git and the index need some as well.
 
-    return max(64, min(_MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+    It may open more where the system lets it: a limit that is there for programs from long ago lets in too few.
+    """
+    import resource
+    from contextlib import suppress
+
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * _MOST_CONNECTIONS if most == resource.RLIM_INFINITY else min(2 * _MOST_CONNECTIONS, most)
+    if 0 <= limit < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            limit = wanted
+    return max(64, min(_MOST_CONNECTIONS, limit // 2))
 
 
 def _run(config: uvicorn.Config, workers: int) -> None:
@@ -164,7 +203,9 @@ def _listen(host: str, port: int) -> socket.socket:
     import errno
     import socket
 
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # asyncio sends what is small at once where it is told that this is TCP; answers would wait 40 ms otherwise.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -188,6 +229,7 @@ def _supervise(config: uvicorn.Config, listener: socket.socket) -> None:
 
     from gitreg.server.operations.metrics import share_counts
 
-    with TemporaryDirectory(prefix="gitreg-counts-") as folder:
+    with TemporaryDirectory(prefix="gitreg-workers-") as folder:
         share_counts(Path(folder))
+        os.environ["GITREG_SERVE_TOGETHER"] = folder
         Multiprocess(config, sockets=[listener]).run()

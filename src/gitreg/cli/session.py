@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -10,11 +11,12 @@ import click
 from gitreg.errors import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from gitreg.cli.screen import Screen
     from gitreg.registry import Registry
+    from gitreg.registry.comparing import Place
 
 T = TypeVar("T")
 
@@ -61,6 +63,26 @@ class Session:
         from gitreg.registry import open_registry
 
         return open_registry(self.location, fetch=self.fetch, trust=self.trust)
+
+    @contextmanager
+    def places(self, selectors: Sequence[str]) -> Iterator[list[Place]]:
+        """Open the registries of what is only read: one, or several that the selectors all name."""
+        from gitreg.names import split_registry
+        from gitreg.registry import open_registry
+        from gitreg.registry.comparing import Place
+
+        names = [split_registry(each)[0] for each in selectors]
+        with ExitStack() as stack:
+            if self.location or None in names or len(set(names)) == 1:
+                plain = [self.unqualified(each) for each in selectors]
+                registry = stack.enter_context(self.registry())
+                yield [Place(registry, each) for each in plain]
+                return
+            opened = {
+                name: stack.enter_context(open_registry(f"{name}:", fetch=self.fetch, trust=self.trust))
+                for name in dict.fromkeys(names)
+            }
+            yield [Place(opened[name], rest, name) for name, rest in map(split_registry, selectors)]
 
     @property
     def named(self) -> str | None:

@@ -110,7 +110,8 @@ def _render(screen: Screen, found: Sequence[Verified], *, exact: bool) -> None:
         if each.fine:
             count = "1 file" if len(each.files) == 1 else f"{len(each.files)} files"
             signed = f", signed with {each.key}" if each.key else ""
-            screen.line(f"{what}: every byte of {count} is right ({size}){signed}")
+            strange = f", but {len(each.others)} beside them are not of the version" if exact and each.others else ""
+            screen.line(f"{what}: every byte of {count} is right ({size}){signed}{strange}")
         else:
             screen.line(f"{what}: {len(wrong)} of {len(each.files)} files are not as registered; pull again: --force")
 

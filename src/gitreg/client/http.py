@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from gitreg.client.problems import error_of
 from gitreg.client.tokens import Token
-from gitreg.connections import LOST, MOST, Asked, Wire, Wires, is_loopback
+from gitreg.connections import LOST, MOST, TIME_LIMIT, Asked, Wire, Wires, is_loopback
 from gitreg.errors import DeniedError, GitregError, IntegrityError, InvalidError, UnavailableError
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 MOST_DEPTH = 64
-TIME_LIMIT = 300.0
-"""Seconds that one answer which is held in memory may take altogether."""
-
 PATIENCE = 30.0
 """Seconds for which a server that fails is asked again."""
 
@@ -32,7 +29,7 @@ UNDERWAY = 180.0
 _PAUSES = (0.1, 0.3, 1.0, 2.0)
 _OK = range(200, 300)
 _CONFLICT, _REDIRECTS = 409, frozenset({301, 302, 303, 307, 308})
-_UNMODIFIED = 304
+_UNMODIFIED, _NO_RANGE = 304, 416
 _AGAIN = frozenset({429, 502, 503, 504})
 
 
@@ -97,11 +94,19 @@ class Http:
         self._wires.close()
 
     def get(
-        self, path: str, query: Mapping[str, object] | None = None, *, tag: str | None = None, limit: int = MOST
+        self,
+        path: str,
+        query: Mapping[str, object] | None = None,
+        *,
+        tag: str | None = None,
+        limit: int = MOST,
+        seconds: float = TIME_LIMIT,
     ) -> Answer:
         """Ask for something; with the tag of an earlier answer, only for what is another by now (status 304)."""
         headers = {"If-None-Match": f'"{tag}"'} if tag else {}
-        return self.ask(Asked(method="GET", target=self.target(path, query), headers=headers, limit=limit))
+        return self.ask(
+            Asked(method="GET", target=self.target(path, query), headers=headers, limit=limit, seconds=seconds)
+        )
 
     def write(self, method: str, path: str, body: Mapping[str, object], *, dry_run: bool = False) -> Answer:
         """Have something done, once, however often it has to be sent."""
@@ -143,7 +148,7 @@ class Http:
 
     @staticmethod
     def _body(wire: Wire, response: HTTPResponse, asked: Asked) -> bytes:
-        ends = time.monotonic() + TIME_LIMIT
+        ends = time.monotonic() + asked.seconds
         pieces, size = [], 0
         for piece in wire.pieces(response):
             size += len(piece)
@@ -152,7 +157,7 @@ class Http:
                 raise IntegrityError(f"the answer to {asked.target[:200]} has more than {asked.limit} bytes")
             if time.monotonic() > ends:
                 wire.close()
-                raise UnavailableError(f"the answer did not end within {TIME_LIMIT:g} s", hint="try again later")
+                raise UnavailableError(f"the answer did not end within {asked.seconds:g} s", hint="try again later")
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -259,7 +264,8 @@ class Http:
                 response = wire.send(asked, {"User-Agent": "gitreg", "Accept-Encoding": "identity", **wanted})
                 if response.status not in _OK:
                     wire.close()
-                    raise UnavailableError(f"the store at {_origin(url)} answers {response.status}")
+                    kind = IntegrityError if response.status == _NO_RANGE else UnavailableError
+                    raise kind(f"the store at {_origin(url)} answers {response.status}")
                 yield from self._ranged(wire, response, start)
         finally:
             store.close()
@@ -297,7 +303,7 @@ def _is_final(error: Exception) -> bool:
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}"[:200] if parts.hostname else "another address"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:200] if parts.hostname else "another address"
 
 
 def _check_depth(value: object, depth: int = 0) -> None:

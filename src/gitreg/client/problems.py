@@ -27,6 +27,7 @@ _CLASSES: Mapping[int, type[GitregError]] = {
     408: UnavailableError,
     409: ConflictError,
     412: PreconditionError,
+    416: IntegrityError,  # no range is asked for but one that the manifest has
     429: UnavailableError,
     500: IntegrityError,
     502: UnavailableError,

@@ -14,7 +14,7 @@ from gitreg.manifest import Manifest, Tombstone, parse_version
 from gitreg.records import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from gitreg.access import Access, Action, Decision
     from gitreg.changes import PathEdit, State
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from gitreg.settings import Settings
 
 CLOCK_SKEW = 24 * 3600
+
+VersionKey = tuple["ModelName | None", "Version | None"]
+Coming = dict[VersionKey, tuple[VersionKey, ...]]
+"""The parents of new versions, by model and version."""
 
 
 class Facts(Protocol):
@@ -87,6 +91,7 @@ class Case:
     """Everything that the rules of one commit look at.
 
     `transition` is false where a whole state is checked as it stands: rules about how it came to be do not apply.
+    `coming` are the parents of the versions that come with the commit.
     """
 
     commit: Commit
@@ -94,8 +99,8 @@ class Case:
     facts: Facts
     changes: tuple[Change, ...]
     transition: bool = True
+    coming: Coming = field(default_factory=dict)
     _pointers: dict[tuple[object, ...], tuple[Deployment | None, ...]] = field(default_factory=dict)
-    _registered: dict[tuple[object, ...], Manifest] = field(default_factory=dict)
 
     @property
     def after(self) -> State:
@@ -108,14 +113,6 @@ class Case:
         if key not in self._pointers:
             self._pointers[key] = tuple(self.facts.earlier(environment, model))
         return self._pointers[key]
-
-    def registered(self) -> Mapping[tuple[object, ...], Manifest]:
-        """Give the manifests that the commit adds, by model and version."""
-        if not self._registered:
-            for change in self.changes:
-                if change.event is Event.REGISTERED and isinstance(change.after, Manifest):
-                    self._registered[change.place.model, change.place.version] = change.after
-        return self._registered
 
     def restores(self, change: Change) -> bool:
         """Whether a pointer goes back to a state that it had before; each began as none at all."""

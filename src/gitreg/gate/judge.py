@@ -12,6 +12,7 @@ from gitreg.gate.collisions import judge_collisions
 from gitreg.gate.rules import settings_fit, violations_of
 from gitreg.gate.violation import Code, Violation, of_problem
 from gitreg.layout import ACCESS, GOVERNED, KEYS, SETTINGS
+from gitreg.manifest import Manifest
 from gitreg.records import replace
 from gitreg.settings import Settings
 from gitreg.wire import field_name, load
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gitreg.changes import PathEdit
+    from gitreg.gate.case import Coming, VersionKey
     from gitreg.names import UserName
 
 REGULAR = "100644"
@@ -34,17 +36,20 @@ def judge(  # noqa: PLR0913 - DESIGN's four, and two switches
     *,
     limits: Limits | None = None,
     transition: bool = True,
+    coming: Coming | None = None,
 ) -> list[Violation]:
     """Judge a commit by the rules from before the push; no violation means accepted.
 
     `who` is the actor, as the server knows it. None leaves the access rules out: for a checkout that nobody pushes.
-    Every violation carries the commit's id.
+    Every violation carries the commit's id. A state that is judged in parts hands on what came in the parts before:
+    a circle of parents shows in the last one that has some of it.
     """
     found = [*judge_paths(commit.edits, limits or Limits()), *judge_collisions(commit.edits, commit.after)]
     blocked = {violation.path for violation in found}
     difference_ = difference((edit for edit in commit.edits if edit.path not in blocked), commit.before, commit.after)
     found += [of_problem(problem) for problem in difference_.problems]
-    case = Case(commit, policy, facts, difference_.changes, transition)
+    case = Case(commit, policy, facts, difference_.changes, transition, {} if coming is None else coming)
+    case.coming.update(_parents(difference_.changes))
     for change in difference_.changes:
         found += _readable(violations_of(case, change))
     if who is not None:
@@ -53,6 +58,13 @@ def judge(  # noqa: PLR0913 - DESIGN's four, and two switches
         found += _readable(_one_pointer(case))
     found += _readable(_policy_stays(case))
     return _placed(dict.fromkeys(found), commit)
+
+
+def _parents(changes: Iterable[Change]) -> Iterator[tuple[VersionKey, tuple[VersionKey, ...]]]:
+    for change in changes:
+        if change.event is Event.REGISTERED and isinstance(change.after, Manifest) and change.after.parents:
+            where = change.place
+            yield (where.model, where.version), tuple((each.model, each.version) for each in change.after.parents)
 
 
 def _readable(violations: Iterator[Violation]) -> Iterator[Violation]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gitreg.changes import Change, State
-    from gitreg.gate.case import Case
+    from gitreg.gate.case import Case, VersionKey
     from gitreg.gate.violation import Violation
     from gitreg.manifest.parts import Artifact
     from gitreg.names import ModelName, Version
@@ -90,17 +90,16 @@ def _parents(case: Case, change: Change, manifest: Manifest) -> Iterator[Violati
 
 def _descends_from_itself(case: Case, manifest: Manifest) -> bool:
     """Whether versions that come in one commit name each other in a circle; older ones cannot."""
-    new = case.registered()
-    start, seen = (manifest.model, manifest.version), set[tuple[object, ...]]()
-    waiting = [(parent.model, parent.version) for parent in manifest.parents]
+    start: VersionKey = (manifest.model, manifest.version)
+    seen: set[VersionKey] = set()
+    waiting: list[VersionKey] = [(parent.model, parent.version) for parent in manifest.parents]
     while waiting:
         key = waiting.pop()
         if key == start:
             return True
-        if key in seen or key not in new:
-            continue
-        seen.add(key)
-        waiting += [(parent.model, parent.version) for parent in new[key].parents]
+        if key not in seen:
+            seen.add(key)
+            waiting += case.coming.get(key, ())
     return False
 
 

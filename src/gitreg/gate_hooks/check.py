@@ -14,17 +14,21 @@ from gitreg.gate_hooks.facts import RepositoryFacts, no_store, sizes
 from gitreg.gate_hooks.push import Desk, judge_range, policy_of
 from gitreg.git import Repository, changed_paths, scratch
 from gitreg.git.lookup import commit_of, empty_tree
-from gitreg.layout import MAIN
+from gitreg.layout import MAIN, MODELS
 from gitreg.reader import Snapshot
 from gitreg.reader.history import edits_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from gitreg.changes import PathEdit
+    from gitreg.gate.case import Coming
     from gitreg.gate_hooks.facts import BlobSize
     from gitreg.names import UserName
 
 WHOLE = Limits(paths=10_000_000)
+_AT_ONCE = 2_000  # files of a whole state
 
 
 def check_range(  # noqa: PLR0913 - a range, an actor, and two switches
@@ -140,11 +144,21 @@ def check_state(repository: Repository, tree: str, blob_size: BlobSize, *, use_s
         return [Violation(Code.POLICY_MISSING, str(error))]
     asked = blob_size if use_store else no_store("it is left out of this check")
     facts = RepositoryFacts(repository, None, asked, now=int(time.time()))
-    commit = Commit("", edits_of(changed, repository), empty, state)
-    found = judge(commit, policy, None, facts, limits=WHOLE, transition=False)
-    if not use_store:
-        return _without_store(found)
-    return _once(found, Code.STORE_UNAVAILABLE)
+    found: list[Violation] = []
+    coming: Coming = {}
+    for edits in _parts(edits_of(changed, repository)):
+        commit = Commit("", edits, empty, Snapshot(repository, tree))
+        judged = judge(commit, policy, None, facts, limits=WHOLE, transition=False, coming=coming)
+        found = _once([*found, *judged], Code.STORE_UNAVAILABLE)
+    return found if use_store else _without_store(found)
+
+
+def _parts(edits: Sequence[PathEdit]) -> Iterator[tuple[PathEdit, ...]]:
+    """Give the files of a state in parts, so that not all of them are in memory: first what is no model's."""
+    of_models = [edit for edit in edits if edit.path.startswith(f"{MODELS}/")]
+    yield tuple(edit for edit in edits if not edit.path.startswith(f"{MODELS}/"))
+    for first in range(0, len(of_models), _AT_ONCE):
+        yield tuple(of_models[first : first + _AT_ONCE])
 
 
 def _once(found: list[Violation], code: Code) -> list[Violation]:

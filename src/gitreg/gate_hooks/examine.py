@@ -35,6 +35,18 @@ def _runs_own_hooks(repository: Repository) -> bool:
 def examine(repository: Repository) -> Iterator[Finding]:
     """Find whatever lets a push past the gate, or keeps it from judging and logging one."""
     yield from examine_gate(repository)
+    yield from _examine_judging(repository)
+    yield from _examine_locks(repository)
+
+
+def hindrances(repository: Repository) -> Iterator[Finding]:
+    """Find what lets a push past the gate, or has it refused; a setting that only should be another is not among it."""
+    yield from (each for each in examine_gate(repository) if each.opens)
+    yield from (each for each in _examine_judging(repository) if not each.fine)
+
+
+def _examine_judging(repository: Repository) -> Iterator[Finding]:
+    """Find what keeps a push from being judged and logged."""
     if is_registry(repository):
         yield from _examine_identity(repository)
         yield from _examine_log(repository)
@@ -90,6 +102,15 @@ def _examine_log(repository: Repository) -> Iterator[Finding]:
         yield wrong("audit log", f"{error.message}: no push is accepted", error.hint or "gitreg audit verify")
     except OSError as error:
         yield wrong("audit log", f"cannot be read: {error.strerror}", "run the doctor as the hooks' account")
+
+
+def _examine_locks(repository: Repository) -> Iterator[Finding]:
+    for name, age in refs.long_held(repository.common_dir, MAIN):
+        yield wrong(
+            name,
+            f"is there since {age:.0f} s: nobody can push",
+            "a server takes away what it left itself; otherwise remove it where no git is at work",
+        )
 
 
 def _examine_keys(repository: Repository) -> Iterator[Finding]:

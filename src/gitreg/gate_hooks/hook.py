@@ -171,7 +171,7 @@ def pre_receive() -> bool:
     _log(push, verdict)
     if verdict.violations == ():
         return True
-    _tell(verdict.violations)
+    _tell(push, verdict.violations)
     return False
 
 
@@ -246,12 +246,23 @@ def _log(push: _Push, verdict: Verdict) -> None:
     audit.append(push.git_dir, entry)
 
 
-def _tell(violations: Sequence[Violation]) -> None:
+def _outside(push: _Push, text: str) -> str:
+    """Take out of a text where things lie on this machine, where whoever pushes has no account on it."""
+    from gitreg.gate_hooks import identity
+    from gitreg.gate_hooks.whereabouts import may_tell, whereabouts
+    from gitreg.git import Repository
+
+    if push.identity == identity.ACCOUNT or not may_tell(text):
+        return text
+    with Repository.open(push.git_dir) as repository:
+        return whereabouts(repository).without(text)
+
+
+def _tell(push: _Push, violations: Sequence[Violation]) -> None:
     """Tell why a push is refused."""
     count = len(violations)
     _say(f"gitreg: refused: {count} violation{'s' if count != 1 else ''}")
-    for violation in violations[:_SHOWN]:
-        _say(f"  {violation}")
+    _say(_outside(push, "\n".join(f"  {violation}" for violation in violations[:_SHOWN])))
     if count > _SHOWN:
         _say(f"  … and {count - _SHOWN} more")
 

@@ -6,9 +6,9 @@ import re
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
-from gitreg.errors import InvalidError
+from gitreg.errors import DeniedError, InvalidError
 from gitreg.index.fields import BELONGS, FOUND_BY, WITHIN, Field, Kind, field_named, nearest
-from gitreg.index.language import Call, Compare, Expression, Moment, Not, Several, Some, Spot
+from gitreg.index.language import Call, Compare, Expression, Not, Several, Some, Spot, Value
 from gitreg.index.precedence import precedence
 from gitreg.manifest import Lifecycle
 from gitreg.names import Selector, Version, did_you_mean
@@ -24,6 +24,7 @@ _SIMPLE = {"=": "=", "==": "=", "!=": "=", "<": "<", ">": ">", "<=": "<=", ">=":
 _ORDERS = frozenset({"<", ">", "<=", ">="})
 _EQUAL = frozenset({"=", "==", "!=", "in"})
 _DESCRIBED = "manifest_texts t CROSS JOIN versions w ON w.manifest = t.rowid WHERE manifest_texts MATCH ?"
+MAY_READ = "may_read"
 _OF_MODEL = "model_texts t CROSS JOIN models m ON m.id = t.rowid CROSS JOIN versions w ON w.model = m.model"
 
 
@@ -40,9 +41,9 @@ class Sql:
 
     @classmethod
     def joined(cls, terms: Sequence[Sql], word: str) -> Sql:
-        """Join terms by AND or OR, in halves: SQLite takes no expression that is 1,000 deep."""
-        if len(terms) == 1:
-            return terms[0]
+        """Join terms by AND or OR, in halves: SQLite takes no expression that is 1,000 deep; no term at all is true."""
+        if len(terms) < 2:  # noqa: PLR2004
+            return terms[0] if terms else cls("1")
         half = len(terms) // 2
         return cls("(") + cls.joined(terms[:half], word) + cls(word) + cls.joined(terms[half:], word) + cls(")")
 
@@ -62,10 +63,18 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a search is compiled against: the registry's environments, and how a time is read."""
+    """What a search is compiled against: the registry's environments, how a time is read, which models may be.
+
+    Without `may_read` all may be read; SQL knows it as a function of that name.
+    """
 
     environments: Sequence[str]
     moment: Callable[[str], int]
+    may_read: Callable[[str], bool] | None = None
+
+    def readable(self, column: str) -> Sql:
+        """Compile the condition that a model may be read."""
+        return Sql(f"{MAY_READ}({column})" if self.may_read else "1")
 
 
 class Compiler:
@@ -118,7 +127,7 @@ class Compiler:
 
     def _starts_of_call(self, call: Call) -> Iterator[Start]:
         if call.name == "deployed":
-            yield from [self._ran(call.argument, call.at)] if call.at else self.starts(_deployed_now(call))
+            yield from [self._ran(call.argument.text, call.at)] if call.at else self.starts(_deployed_now(call))
         elif call.name == "text":
             wanted = self._wanted(call)
             ids = Sql(
@@ -140,68 +149,50 @@ class Compiler:
         if operator == "present":
             return Sql(f"{column} IS NOT NULL")
         if operator in {"~", "like", "ilike"}:
-            return _matches(column, operator, values[0])
+            return _matches(column, operator, values[0].text)
         if operator in _EQUAL:
             self._check_names(field, compare)
         if operator in _ORDERS and field.kind is Kind.TEXT:
             raise compare.spot.refusal("no order", "allowed with it: = != ~", what=f"{field.group} has no order")
         if operator == "in" and field.kind is Kind.TEXT:
-            return Sql(f"{column} IN ({', '.join('?' * len(values))})", values)
-        tests = [self._one(field, "=" if operator == "in" else operator, value, compare) for value in values]
+            return Sql(f"{column} IN ({', '.join('?' * len(values))})", compare.texts)
+        tests = [self._one(field, "=" if operator == "in" else operator, value) for value in values]
         return Sql.joined(tests, " OR ")
 
-    def _one(self, field: Field, operator: str, value: str, compare: Compare) -> Sql:
+    def _one(self, field: Field, operator: str, value: Value) -> Sql:
         column, sign, kind = f"x.{field.column}", _SIMPLE[operator], field.kind
         if kind is Kind.NUMBER:
-            return Sql(f"{column} {sign} ?", (self._number(field, value, compare),))
+            return Sql(f"{column} {sign} ?", (_number(field, value),))
         if kind is Kind.PARAMETER:
             if operator in _ORDERS:
-                return Sql(f"x.number {sign} ?", (self._number(field, value, compare),))
-            return Sql("(x.text = ? OR x.number = ?)", (value, _float(value)))
+                return Sql(f"x.number {sign} ?", (_number(field, value),))
+            return Sql("(x.text = ? OR x.number = ?)", (value.text, _float(value.text)))
         if kind is Kind.VERSION:
             if operator in _ORDERS:
-                return Sql(f"x.precedence {sign} ?", (self._precedence(value, compare),))
-            return Sql(f"{column} = ?", (value,))
+                return Sql(f"x.precedence {sign} ?", (_precedence(value),))
+            return Sql(f"{column} = ?", (value.text,))
         if kind is Kind.TIME:
-            time = self._time(value, compare)
+            time = _time(value)
             # As precise as what was typed: 2026-01-31 is the whole day. RFC 3339 in UTC orders as text does.
             return Sql(f"substr({column}, 1, {len(time)}) {sign} ?", (time,))
         if kind is Kind.MILLISECONDS:
-            number = self._number(field, value, compare)
+            number = _number(field, value)
             return Sql(f"CAST(strftime('%s', {column}) AS INTEGER) * 1000 {sign} ?", (number,))
-        return Sql(f"{column} = ?", (value,))
+        return Sql(f"{column} = ?", (value.text,))
 
     def _check_names(self, field: Field, compare: Compare) -> None:
         """Refuse what no version can have, such as a lifecycle that there is not."""
         for value in compare.values:
             if field.kind is Kind.VERSION:
-                self._precedence(value, compare)
+                _precedence(value)
             elif field.table == "deployments":
-                _check_one_of(value, "environment", self.around.environments, compare.spot)
+                _check_one_of(value, "environment", self.around.environments)
             elif field.group == "lifecycle":
-                _check_one_of(value, "lifecycle", list(Lifecycle), compare.spot)
+                _check_one_of(value, "lifecycle", list(Lifecycle))
+            elif field.group == "format":
+                from gitreg.scan.formats import Format
 
-    def _number(self, field: Field, value: str, compare: Compare) -> float:
-        number = _float(value)
-        if field.column == "size" and (size := _SIZE.fullmatch(value)) and (count := _float(size[1])) is not None:
-            number = count * (1024 if size[3] else 1000) ** (1 + "kmgt".index(size[2].lower()))
-        if number is None:
-            hint = f"{field.group} are compared as numbers" if field.key else f"{field.group} is compared as a number"
-            raise compare.spot.refusal("compared as a number", hint, what=f"{value!r} is not a number")
-        return number
-
-    def _precedence(self, value: str, compare: Compare) -> bytes:
-        try:
-            return precedence(Version(value).text)
-        except InvalidError as error:
-            raise compare.spot.refusal("a version", error.hint, what=error.message) from error
-
-    def _time(self, value: str, compare: Compare) -> str:
-        match = _TIME.fullmatch(value)
-        if match:
-            return match[1]
-        hint = "write 2026, 2026-01, 2026-01-31 or 2026-01-31T12:00:00Z"
-        raise compare.spot.refusal("a time", hint, what=f"{value!r} is not a time")
+                _check_one_of(value, "format", list(Format))
 
     # Calls
 
@@ -221,12 +212,12 @@ class Compiler:
         return calls[call.name](call)
 
     def _deployed(self, call: Call) -> Sql:
-        _check_one_of(call.argument, "environment", self.around.environments, call.spot)
+        _check_one_of(call.argument, "environment", self.around.environments)
         if call.at is None:
             return self.where(_deployed_now(call))
-        return Sql("v.id IN (") + self._ran(call.argument, call.at).ids + Sql(")")
+        return Sql("v.id IN (") + self._ran(call.argument.text, call.at).ids + Sql(")")
 
-    def _ran(self, environment: str, at: Moment) -> Start:
+    def _ran(self, environment: str, at: Value) -> Start:
         """Find what ran somewhere at a time, of all that ever ran there."""
         try:
             moment = self.around.moment(at.text)
@@ -252,10 +243,10 @@ class Compiler:
                 yield condition
 
     def _wanted(self, call: Call) -> str:
-        words = _WORDS.findall(call.argument)
+        words = _WORDS.findall(call.argument.text)
         if not words:
-            raise call.spot.refusal("no words", "write the words to look for: text('fraud detection')")
-        return " ".join(f'"{word}"' for word in words) + ("*" if call.argument.rstrip().endswith("*") else "")
+            raise call.argument.spot.refusal("no words", "write the words to look for: text('fraud detection')")
+        return " ".join(f'"{word}"' for word in words) + ("*" if call.argument.text.rstrip().endswith("*") else "")
 
     def _text(self, call: Call) -> Sql:
         wanted = self._wanted(call)
@@ -266,30 +257,33 @@ class Compiler:
         )
 
     def _descends_from(self, call: Call) -> Sql:
-        step = (
+        step = Sql(
             "SELECT c.model, c.version FROM family f JOIN parents p ON p.model = f.model AND p.version = f.version "
-            "JOIN versions c ON c.manifest = p.manifest"
+            "JOIN versions c ON c.manifest = p.manifest WHERE "
         )
-        return self._family(call, step)
+        return self._family(call, step + self.around.readable("c.model"))
 
     def _ancestor_of(self, call: Call) -> Sql:
-        step = (
+        step = Sql(
             "SELECT p.model, p.version FROM family f JOIN versions c ON c.model = f.model AND c.version = f.version "
-            "JOIN parents p ON p.manifest = c.manifest"
+            "JOIN parents p ON p.manifest = c.manifest WHERE "
         )
-        return self._family(call, step)
+        return self._family(call, step + self.around.readable("p.model"))
 
-    def _family(self, call: Call, step: str) -> Sql:
-        """Follow parents to the end; what was met once is not met again, so a circle ends."""
+    def _family(self, call: Call, step: Sql) -> Sql:
+        """Follow parents to the end, or to what may not be read; what was met once is not met again: a circle ends."""
+        text, spot = call.argument.text, call.argument.spot
         try:
-            selector = Selector.parse(call.argument)
+            selector = Selector.parse(text)
         except InvalidError as error:
-            raise call.spot.refusal("a version", error.hint, what=error.message) from error
+            raise spot.refusal("a version", error.hint, what=error.message) from error
         if selector.version is None:
-            raise call.spot.refusal("a version", "write project/name@1.4.0", what=f"{call.argument!r} is no version")
+            raise spot.refusal("a version", "write project/name@1.4.0", what=f"{text!r} is no version")
         model, version = str(selector.model), str(selector.version)
+        if self.around.may_read and not self.around.may_read(model):
+            raise DeniedError(f"you may not read {model}", hint="ask an admin for a grant in access.yaml")
         return Sql(
-            f"(v.id IN (WITH RECURSIVE family (model, version) AS (VALUES (?, ?) UNION {step}) "
+            f"(v.id IN (WITH RECURSIVE family (model, version) AS (VALUES (?, ?) UNION {step.text}) "
             "SELECT w.id FROM family f JOIN versions w ON w.model = f.model AND w.version = f.version) "
             "AND NOT (v.model = ? AND v.version = ?))",
             (model, version, model, version),
@@ -304,11 +298,36 @@ def field_at(name: str, spot: Spot) -> Field:
     return field
 
 
-def _check_one_of(value: str, what: str, names: Sequence[str], spot: Spot) -> None:
-    if value not in names:
-        near = did_you_mean(value, names)
+def _check_one_of(value: Value, what: str, names: Sequence[str]) -> None:
+    if value.text not in names:
+        near = did_you_mean(value.text, names)
         hint = f"did you mean {near}?" if near else f"there are {', '.join(names) or 'none'}"
-        raise spot.refusal(f"no such {what}", hint, what=f"there is no {what} {value!r}")
+        raise value.spot.refusal(f"no such {what}", hint, what=f"there is no {what} {value.text!r}")
+
+
+def _number(field: Field, value: Value) -> float:
+    number = _float(value.text)
+    if field.column == "size" and (size := _SIZE.fullmatch(value.text)) and (count := _float(size[1])) is not None:
+        number = count * (1024 if size[3] else 1000) ** (1 + "kmgt".index(size[2].lower()))
+    if number is None:
+        hint = f"{field.group} are compared as numbers" if field.key else f"{field.group} is compared as a number"
+        raise value.spot.refusal("compared as a number", hint, what=f"{value.text!r} is not a number")
+    return number
+
+
+def _precedence(value: Value) -> bytes:
+    try:
+        return precedence(Version(value.text).text)
+    except InvalidError as error:
+        raise value.spot.refusal("a version", error.hint, what=error.message) from error
+
+
+def _time(value: Value) -> str:
+    match = _TIME.fullmatch(value.text)
+    if match:
+        return match[1]
+    hint = "write 2026, 2026-01, 2026-01-31 or 2026-01-31T12:00:00Z"
+    raise value.spot.refusal("a time", hint, what=f"{value.text!r} is not a time")
 
 
 def _deployed_now(call: Call) -> Compare:

@@ -90,7 +90,7 @@ def _asked_twice(terms: Sequence[Expression]) -> Compare | None:
     for term in terms:
         if isinstance(term, Compare) and term.operator in _NAMES:
             before = asked.setdefault(field_named(term.field), term)
-            if (before.operator, before.values) != (term.operator, term.values):
+            if (before.operator, before.texts) != (term.operator, term.texts):
                 return term
     return None
 

@@ -85,9 +85,17 @@ class Spot:
         line = ("…" if start else "") + self.text[start:end] + ("…" if end < len(self.text) else "")
         line = "".join(mark if mark.isprintable() else " " for mark in line)
         place = self.column - start + bool(start)
-        problem = Problem(f"{line}\n  {' ' * place}^ {message}", column=self.column + 1)
+        problem = Problem(f"{line}\n{' ' * place}^ {message}", column=self.column + 1)
         shown = self.text if len(self.text) <= len(_HINT) else f"{self.text[: len(_HINT)]}…"
         return InvalidError(what or f"{shown!r} is not a condition", hint=hint, problems=[problem])
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What something is compared with or asked about, as it was typed, and where."""
+
+    text: str
+    spot: Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +104,13 @@ class Compare:
 
     field: str
     operator: str
-    values: tuple[str, ...]
+    values: tuple[Value, ...]
     spot: Spot
 
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A time as it was typed, and where."""
-
-    text: str
-    spot: Spot
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The values as they were typed, wherever that was."""
+        return tuple(value.text for value in self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,8 @@ class Call:
     """A question with a name, such as deployed('prod', at '2026-01-01')."""
 
     name: str
-    argument: str
-    at: Moment | None
+    argument: Value
+    at: Value | None
     spot: Spot
 
 
@@ -234,7 +239,7 @@ class _Reader:
         values = tuple(self._value(each) for each in _trees(tree))
         name, spot, kind = str(field), Spot(self.text, int(field.start_pos)), str(tree.data)
         if kind == "call":
-            return Call(name.lower(), values[0], self._moment(tree), spot)
+            return Call(name.lower(), values[0], values[1] if len(values) > 1 else None, spot)
         if kind in {"comparison", "unlike"}:
             found = Compare(name, str(tokens[1]).lower(), values, spot)
             return Not(found) if kind == "unlike" else found
@@ -244,17 +249,14 @@ class _Reader:
         present = Compare(name, "present", (), spot)
         return present if kind == "present" else Not(present)
 
-    def _moment(self, call: Tree[Token]) -> Moment | None:
-        _, *more = _trees(call)
-        return Moment(self._value(more[0]), Spot(self.text, more[0].children[0].start_pos)) if more else None
-
-    def _value(self, tree: Tree[Token]) -> str:
+    def _value(self, tree: Tree[Token]) -> Value:
         first: Any = tree.children[0]
+        last: Any = tree.children[-1]
+        text = self.text[first.start_pos : last.end_pos]
         if first.type == "STRING":
             quote = first[0]
-            return str(first[1:-1]).replace(quote * 2, quote)
-        last: Any = tree.children[-1]
-        return self.text[first.start_pos : last.end_pos]
+            text = str(first[1:-1]).replace(quote * 2, quote)
+        return Value(text, Spot(self.text, int(first.start_pos)))
 
 
 def quoted(text: str) -> str:

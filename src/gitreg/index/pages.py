@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gitreg.errors import InvalidError
-from gitreg.index.compile import Compiler, Sql, Start, Surroundings, field_at
+from gitreg.index.compile import MAY_READ, Compiler, Sql, Start, Surroundings, field_at
 from gitreg.index.entries import of_one_entry
 from gitreg.index.fields import BELONGS, Field, Kind, field_named
 from gitreg.index.language import Several, Spot, check, check_together, fields_of, parse
@@ -19,7 +19,7 @@ from gitreg.names import Version, did_you_mean
 from gitreg.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from sqlite3 import Connection
 
 MAX_CURSOR = 8_192
@@ -30,12 +30,11 @@ _SHARE = 8
 _MANY = 4_000  # more than this are not put in order one by one where an index has the order
 _KEYS = 10_000  # names that are looked at for one that is meant
 _MOST = 2**63  # SQLite's integers
-_MAY_READ = "may_read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to search for: conditions that must all hold, an order, at most how many, and after which row."""
+    """What to search for: conditions that must all hold (none: all versions), an order, how many, after which row."""
 
     conditions: tuple[str, ...]
     order_by: str | None = None
@@ -72,14 +71,15 @@ _WALKED = {("metrics", "value"): "metrics_value", ("manifests", "created"): "man
 
 
 class Search:
-    """A search, ready to run on an index; of the models that `may_read` names it, as if there were no others."""
+    """A search, ready to run on an index; of the models that may be read, as if there were no others."""
 
-    def __init__(self, query: Query, around: Surroundings, may_read: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, query: Query, around: Surroundings) -> None:
         self.query = query
-        self._may_read = may_read
+        self._around = around
         check_together(query.conditions)
         self._compiler = Compiler(around)
-        self._expression = of_one_entry(Several(every=True, terms=tuple(map(parse, query.conditions))))
+        terms = tuple(parse(each) for each in query.conditions if each.strip())
+        self._expression = of_one_entry(Several(every=True, terms=terms))
         self._order = self._orders()
         self._after = self._read_cursor() if query.cursor is not None else None
 
@@ -87,8 +87,8 @@ class Search:
         """Give a page of what is found, and the cursor of the next one, None after the last."""
         limit = self.query.limit
         sql = self.sql(connection)
-        if self._may_read:
-            connection.create_function(_MAY_READ, 1, cache(self._may_read), deterministic=True)
+        if self._around.may_read:
+            connection.create_function(MAY_READ, 1, cache(self._around.may_read), deterministic=True)
         rows = connection.execute(sql.text, sql.values).fetchall()
         hits = [Hit(row[0], row[1], row[2], tuple(row[3:])) for row in rows]
         if limit is None or len(hits) <= limit:
@@ -106,7 +106,7 @@ class Search:
             Sql("v.deleted = 0"),
             self._compiler.where(self._expression),
             *([self._later(order)] if self._after else []),
-            *([Sql(f"{_MAY_READ}(v.model)")] if self._may_read else []),
+            *([self._around.readable("v.model")] if self._around.may_read else []),
         ]
         sql = Sql("SELECT ") + _listed(columns, ", ") + Sql(" FROM ") + source + Sql(" WHERE ")
         sql += _listed(where, " AND ") + Sql(" ORDER BY ") + _order_by(order)

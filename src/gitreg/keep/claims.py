@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from gitreg.errors import ConflictError, GitregError, UnavailableError
+from gitreg.objects import Stores
 from gitreg.objects.faults import reading
 from gitreg.reader.snapshot import VersionFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
+    from pathlib import Path
 
-    from gitreg.objects import Store
+    from gitreg.objects import LocalStore, Store
     from gitreg.objects.bucket import Bucket
     from gitreg.reader import RegistryFiles
 
@@ -44,21 +46,67 @@ class Claim(NamedTuple):
 def check_begun(store: Store, at: RegistryFiles) -> None:
     """Refuse to begin a store in a folder anew where the registry keeps weights already (UnavailableError).
 
-    Their disk is not mounted, or the folder is another: what is written now would be found by nobody.
+    Their disk is not mounted, or the folder is another: what is written now would be found by nobody. A mirror that is
+    gone so is not written to, and is behind.
     """
-    primary: Store = getattr(store, "all", (store,))[0]
-    folder = getattr(primary, "folder", None)
-    if folder is None:
+    primary, *mirrors = _each(store)
+    is_begun, gone = _is_begun(primary), [each for each in mirrors if _is_away(each)]
+    if (is_begun and not gone) or not any(_has_weights(at)):
         return
+    if not is_begun:
+        raise _gone(primary, at)
+    if isinstance(store, Stores):
+        store.away = {each.uri: f"its folder is not there: mount its disk, or {_begin(each)}" for each in gone}
+
+
+def check_mirrors_begun(store: Store, at: RegistryFiles) -> None:
+    """Refuse to go on where a mirror in a folder is not there, as `check_begun` does where it is the store."""
+    check_begun(store, at)
+    for each in _each(store):
+        if isinstance(store, Stores) and each.uri in store.away:
+            raise _gone(each, at)
+
+
+def is_empty_folder(store: Store) -> bool:
+    """Whether a store is an empty folder, as a mount point is whose disk is away."""
+    folder: Path | None = getattr(store, "folder", None)
+    return folder is not None and folder.is_dir() and not _is_begun(store)
+
+
+def _each(store: Store) -> tuple[Store, ...]:
+    return getattr(store, "all", (store,))
+
+
+def _is_begun(store: Store) -> bool:
+    """Whether there is something of a store in a store's folder; what is elsewhere is not asked."""
+    folder: Path | None = getattr(store, "folder", None)
+    if folder is None:
+        return True
     with reading(folder):
-        if any((folder / each).is_dir() for each in _BEGUN):
-            return
-    if any(_has_weights(at)):
-        raise UnavailableError(
-            f"the object store {str(folder)!r} is not there, and {at.settings.name} has versions with weights in it",
-            hint="nothing was written: mount its disk, or check `store` in registry.yaml and gitreg.store in git's"
-            f" configuration; to begin a new one all the same: mkdir -p {folder / _BEGUN[0]}",
-        )
+        return any((folder / each).is_dir() for each in _BEGUN)
+
+
+def _is_away(mirror: Store) -> bool:
+    try:
+        return not _is_begun(mirror)
+    except GitregError:  # whoever writes there is told
+        return False
+
+
+def _gone(store: Store, at: RegistryFiles) -> UnavailableError:
+    return UnavailableError(
+        f"the object store '{_folder(store)}' is not there, and {at.settings.name} has versions with weights in it",
+        hint="nothing was written: mount its disk, or check `store` in registry.yaml and gitreg.store in git's"
+        f" configuration; {_begin(store)}",
+    )
+
+
+def _begin(store: Store) -> str:
+    return f"to begin a new one all the same: mkdir -p {_folder(store) / _BEGUN[0]}"
+
+
+def _folder(store: Store) -> Path:
+    return cast("LocalStore", store).folder
 
 
 def _has_weights(at: RegistryFiles) -> Iterator[bool]:
@@ -69,11 +117,12 @@ def _has_weights(at: RegistryFiles) -> Iterator[bool]:
 
 def claim(store: Store, registry: str, commit: str) -> None:
     """Say that a registry keeps weights in a store and its mirrors, by a commit of its main."""
-    stores: tuple[Store, ...] = getattr(store, "all", (store,))
-    claim_in(stores[0].bucket, registry, commit)
-    for mirror in stores[1:]:
+    primary, *mirrors = _each(store)
+    claim_in(primary.bucket, registry, commit)
+    for mirror in mirrors:
         with suppress(GitregError):  # it lacks the weights as well; `gitreg store sync` brings both
-            claim_in(mirror.bucket, registry, commit)
+            if _is_begun(mirror):
+                claim_in(mirror.bucket, registry, commit)
 
 
 def claim_in(bucket: Bucket, registry: str, commit: str) -> None:

@@ -38,7 +38,7 @@ class Stores(Store):
     """A primary store and its mirrors, used like one store.
 
     A read asks the primary, then each mirror. A write has to succeed in the primary; a mirror that it fails in is noted
-    in `behind`. `bucket` is the primary's.
+    in `behind`, and one that is `away`, by its URI and why, is not written to. `bucket` is the primary's.
     """
 
     def __init__(self, primary: Store, mirrors: tuple[Store, ...] = ()) -> None:
@@ -47,6 +47,7 @@ class Stores(Store):
         self.primary = primary
         self.mirrors = mirrors
         self.behind: list[Behind] = []
+        self.away: dict[str, str] = {}
 
     @property
     def all(self) -> tuple[Store, ...]:
@@ -126,6 +127,8 @@ class Stores(Store):
 
     def _also(self, mirror: Store, blob: Blob, write: Callable[[], object]) -> None:
         try:
+            if mirror.uri in self.away:
+                raise UnavailableError(self.away[mirror.uri])
             write()
         except ELSEWHERE as error:
             self.behind.append(Behind(mirror.uri, blob.digest, error.message))

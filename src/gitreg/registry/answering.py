@@ -122,14 +122,14 @@ class Answering(Opened):
 
     def search(
         self,
-        conditions: str | Sequence[str],
+        conditions: str | Sequence[str] = (),
         *,
         order_by: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         at: str | None = None,
     ) -> Found:
-        """Find the versions that meet every condition, such as `metrics.auc > 0.95 and deployed('prod')`.
+        """Find the versions that meet every condition, such as `metrics.auc > 0.95 and deployed('prod')`; all without.
 
         `order_by` is as in `metrics.auc desc, created`; by default by model, highest version first. `Found.next` is the
         `cursor` of the next page. InvalidError points at what is wrong in a condition.
@@ -142,7 +142,7 @@ class Answering(Opened):
         return search(self.snapshot(at), query, now=at is None)
 
     def explain_search(
-        self, conditions: str | Sequence[str], *, order_by: str | None = None, limit: int | None = None
+        self, conditions: str | Sequence[str] = (), *, order_by: str | None = None, limit: int | None = None
     ) -> Explained:
         """Tell how a search would be answered: its SQL, and the way that SQLite takes."""
         from gitreg.registry.search import explain

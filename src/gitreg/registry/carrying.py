@@ -15,7 +15,7 @@ from gitreg.errors import ConflictError, GitregError, IntegrityError, InvalidErr
 from gitreg.git import Repository, refs
 from gitreg.keep import bundle as bundles
 from gitreg.keep import left_behind
-from gitreg.keep.claims import claim
+from gitreg.keep.claims import check_begun, claim
 from gitreg.layout import MAIN
 from gitreg.names import ModelName, Selector
 from gitreg.objects.streams import Blob
@@ -288,8 +288,9 @@ def _take_further(found: Verified, into: Path, store: str | None) -> _Taken:
         violations = _judged(repository, [old, *reversed(list(first_parents(repository, new, old)))])
         if violations:
             raise refusal(violations, "the registry would refuse this history")
-        opened = _store_of(repository, old, new, into)
-        name = Snapshot(repository, old).settings.name
+        opened, before = _store_of(repository, old, new, into), Snapshot(repository, old)
+        check_begun(opened, before)
+        name = before.settings.name
         _check_complete(repository, found.index, opened)
         claim(opened, name, old)
         added_blobs = found.take_blobs(opened, into.parent)

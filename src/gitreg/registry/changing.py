@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gitreg.objects import Progress, Store
+    from gitreg.registry.importing import Import
     from gitreg.registry.planners import Asked
     from gitreg.registry.register import Prepared, RegisterRequest
     from gitreg.scan import Inspector
@@ -103,10 +104,11 @@ class Changing(Answering):
         if mode.propose:
             self.target.require_user(mode.user)
         if mode.dry_run or not planned.edits:
-            return publish(self.target, found.plan, mode, known_sizes=found.sizes())
+            written = publish(self.target, found.plan, mode, known_sizes=found.sizes())
+            return self._with_lifecycles(found, written, mode)
         self._refuse_early(planned, snapshot, mode, found.sizes())
         if not found.sizes():
-            return publish(self.target, found.plan, mode)
+            return self._with_lifecycles(found, publish(self.target, found.plan, mode), mode)
         settings = snapshot.settings
         store = open_registry_store(self.target.repository, settings.store, self.target.store_base, settings.mirrors)
         check_begun(store, snapshot)
@@ -116,7 +118,27 @@ class Changing(Answering):
         if written.commit is not None and written.ref == MAIN:
             with suppress(GitregError):  # it is on main; whoever registers next says so too
                 claim(store, settings.name, written.commit)
-        return replace(written, notes=(*written.notes, *_left_behind(store)))
+        written = replace(written, notes=(*written.notes, *_left_behind(store)))
+        return self._with_lifecycles(found, written, mode)
+
+    def _with_lifecycles(self, found: Import, written: Written, mode: Mode) -> Written:
+        """Give what came as active the lifecycle that it has where it comes from, in a commit for each."""
+        from gitreg.manifest import Lifecycle
+
+        notes = []
+        for selector, lifecycle in found.retired(written.paths):
+            notes.append(f"{selector} is {lifecycle} where it comes from, and so here")
+            if mode.dry_run or mode.propose:
+                notes[-1] = f"{selector} is {lifecycle} where it comes from, and would come as active"
+                continue
+            try:
+                if lifecycle is Lifecycle.DEPRECATED:
+                    self.update(selector, mode, lifecycle=str(lifecycle))
+                else:
+                    {Lifecycle.YANKED: self.yank, Lifecycle.ARCHIVED: self.archive}[lifecycle](selector, mode)
+            except GitregError as error:
+                raise error.within(f"{selector} came as active, and is {lifecycle} there")  # noqa: B904 - the same error
+        return replace(written, notes=(*written.notes, *notes))
 
     def _refuse_early(self, plan: Plan, snapshot: Snapshot, mode: Mode, sizes: Mapping[str, int]) -> None:
         """Refuse what the gate would refuse, before a byte is copied."""

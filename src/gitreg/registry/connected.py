@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _PUSH = Mode()
 _PAGE = 1000
+_PROVING = 3600.0  # seconds that a server may take to prove a long log; a sign of life comes more often
 
 
 class Connected(Registry):
@@ -131,9 +132,9 @@ class Connected(Registry):
     def _search(self, query: Query, at: str | None) -> Found:
         from gitreg.registry.search import Found
 
-        wanted = query.conditions
+        wanted = [each for each in query.conditions if each.strip()]
         asked = {
-            "q": wanted[0] if len(wanted) == 1 else " and ".join(f"({each})" for each in wanted),
+            "q": wanted[0] if len(wanted) == 1 else " and ".join(f"({each})" for each in wanted) or None,
             "order_by": query.order_by,
             "at": at,
         }
@@ -187,7 +188,7 @@ class Connected(Registry):
         """Have the server prove its log of decisions. A copy is proved against a clone, which depends on no server."""
         if copy is not None:
             self._refuse()
-        return said.accepted(said.audited, self._http.get("/audit/verify").data)
+        return said.accepted(said.audited, self._http.get("/audit/verify", seconds=_PROVING).data)
 
     def audit(self, wanted: Wanted) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Give the decisions that are wanted, each as its line of the log and as its members, oldest first."""
@@ -236,10 +237,11 @@ class Connected(Registry):
         body = found.to_body()
         judged = self._send("POST", "/models/import", body, replace(mode, dry_run=True))
         if mode.dry_run or not judged.paths:
-            return replace(without_missing(judged), dry_run=mode.dry_run)
+            judged = replace(without_missing(judged), dry_run=mode.dry_run)
+            return self._with_lifecycles(found, judged, mode)
         check_accepted(judged)
         importing.copy_blobs(found, origin, ServedStore(self._http), counting(progress, "weights"))
-        return self._send("POST", "/models/import", body, mode)
+        return self._with_lifecycles(found, self._send("POST", "/models/import", body, mode), mode)
 
     def _write(self, asked: Asked, mode: Mode) -> Written:
         return self._send(asked.method, asked.path, asked.body, mode)

@@ -116,11 +116,9 @@ class Registry(Changing):
 
     def sync_stores(self, *, dry_run: bool = False, progress: Progress | None = None) -> tuple[Synced, ...]:
         """Copy to each mirror what it lacks of the store; every blob is verified on its way."""
-        from gitreg.objects.sync import sync
+        from gitreg.registry import keeping
 
-        primary, *mirrors = _each(self.store)
-        moved = counting(progress, "weights")
-        return tuple(sync(primary.bucket, each.bucket, dry_run=dry_run, moved=moved) for each in mirrors)
+        return keeping.sync_stores(self.store, dry_run=dry_run, moved=counting(progress, "weights"))
 
     def gc(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from gitreg.digest import Digest
 from gitreg.errors import ConflictError, IntegrityError, InvalidError, NotFoundError
 from gitreg.layout import card_path, model_path, version_path
-from gitreg.manifest import Tombstone
+from gitreg.manifest import Lifecycle, Tombstone
 from gitreg.names import Selector
 from gitreg.reader import VersionFile
 from gitreg.reader.snapshot import RESOLVABLE
@@ -48,6 +48,12 @@ class Taken(NamedTuple):
 
         return cls(data, VersionFile(Manifest.parse(data, path), Digest.of(data)))
 
+    def as_new(self) -> bytes:
+        """Give the bytes that it comes in with: what is new is active, whatever became of it elsewhere."""
+        manifest = self.file.manifest
+        is_active = manifest.lifecycle is Lifecycle.ACTIVE
+        return self.data if is_active else replace(manifest, lifecycle=Lifecycle.ACTIVE).to_bytes()
+
 
 class Described(NamedTuple):
     """A model as its registry describes it: `model.yaml`, and the card where it has one."""
@@ -80,7 +86,8 @@ class Import:
         edits: dict[str, bytes | None] = {}
         for each in taken:
             name = each.file.manifest.model
-            edits[version_path(name, each.file.manifest.version)] = each.data
+            path = version_path(name, each.file.manifest.version)
+            edits[path] = each.as_new() if current.read(path) is None else each.data
             if current.read(model_path(name)) is None:
                 edits |= self._model(name)
         _check_parents(current, missing)
@@ -105,6 +112,14 @@ class Import:
             raise InvalidError(f"{name} is new here, and nothing describes it", hint="send its model.yaml as well")
         model = replace(found.model, owners=(), aliases={})
         return {model_path(name): model.to_bytes(), **({card_path(name): found.card} if found.card is not None else {})}
+
+    def retired(self, paths: Sequence[str]) -> Iterator[tuple[str, Lifecycle]]:
+        """Name those of the versions at some paths that are not active where they come from."""
+        for each in self.versions:
+            manifest = each.file.manifest
+            is_active = manifest.lifecycle is Lifecycle.ACTIVE
+            if not is_active and version_path(manifest.model, manifest.version) in paths:
+                yield f"{manifest.model}@{manifest.version}", manifest.lifecycle
 
     def to_body(self) -> dict[str, object]:
         """Say it as a server is told it."""

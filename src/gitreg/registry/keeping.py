@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from gitreg.config import locate
-from gitreg.errors import ConflictError, GitregError, NotFoundError
+from gitreg.errors import ConflictError, GitregError, NotFoundError, UnavailableError
 from gitreg.git import Repository, refs
 from gitreg.git.history import not_below
 from gitreg.keep import left_behind
-from gitreg.keep.claims import begin, check_alone, renew
+from gitreg.keep.claims import begin, check_alone, check_mirrors_begun, is_empty_folder, renew
 from gitreg.keep.collect import Collected, Collector
 from gitreg.keep.fsck import Checked, Checker
 from gitreg.keep.mend import Source
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gitreg.digest import Digest
     from gitreg.objects import Store
     from gitreg.objects.bucket import Bucket
+    from gitreg.objects.sync import Synced
     from gitreg.settings import Settings
     from gitreg.writer import Target
 
@@ -86,6 +87,23 @@ def _file(path: Path) -> io.RawIOBase:
         raise NotFoundError(f"{str(path)!r} is not there") from error
 
 
+# Mirrors
+
+
+def sync_stores(opened: Store, *, dry_run: bool, moved: Moved) -> tuple[Synced, ...]:
+    """Copy to each mirror what it lacks; UnavailableError for one in an empty folder: its disk may not be mounted."""
+    from gitreg.objects.sync import sync
+
+    primary, *mirrors = _stores(opened)
+    for each in mirrors:
+        if is_empty_folder(each):
+            raise UnavailableError(
+                f"the mirror {each.uri!r} is an empty folder",
+                hint="nothing was copied: mount its disk; to begin a mirror there, remove the folder",
+            )
+    return tuple(sync(primary.bucket, each.bucket, dry_run=dry_run, moved=moved) for each in mirrors)
+
+
 # Collecting
 
 
@@ -112,6 +130,7 @@ def gc(  # noqa: PLR0913 - a registry and its store, and what the user asks for
         names = {each.name for each in watched}
         needed = _together([each.look() for each in watched])
         commit = own.refs[MAIN]
+        check_mirrors_begun(opened, own.snapshot())
         for bucket in buckets:
             check_alone(bucket, names, lambda commits: _unknown(watched, commits))
         if not dry_run:
@@ -172,7 +191,11 @@ class _Watched:
     @property
     def name(self) -> str:
         """The registry's name."""
-        return Snapshot(self._repository, self._now()[MAIN]).settings.name
+        return self.snapshot().settings.name
+
+    def snapshot(self) -> Snapshot:
+        """Read what main said when it was looked at, or says now."""
+        return Snapshot(self._repository, (self.refs or self._now())[MAIN])
 
     def look(self) -> Reachable:
         """Find everything that is needed."""

@@ -158,6 +158,10 @@ def lock_models(registry: Opened, selectors: Sequence[str], path: Path, how: How
 
 def _check_same_registry(registry: Opened, old: Lock, path: Path) -> None:
     """Refuse a lock file with commits that this registry does not have; under another name it may be the same one."""
+    if registry.index is not None:
+        for each in old.models.values():
+            check_locked(registry, each)
+        return
     for each in {each.commit: each for each in old.models.values()}.values():
         if registry.at_commit(each.commit) is None:
             raise ConflictError(
@@ -299,9 +303,10 @@ def _chosen(lock: Lock, path: Path, text: str) -> LockedModel:
 def check_locked(registry: Opened, locked: LockedModel) -> Manifest:
     """Make sure that the registry's history says what a lock file says, and give the manifest.
 
+    A published index knows no history: what never changes of a version has to be there as it was locked.
     ConflictError: main does not have the commit. IntegrityError: the manifest there is another.
     """
-    files = registry.at_commit(locked.commit)
+    files = registry.files() if registry.index is not None else registry.at_commit(locked.commit)
     if files is None:
         raise ConflictError(
             f"the registry's main does not have the commit {locked.commit[:10]} that {locked.model} was locked at",
@@ -309,9 +314,10 @@ def check_locked(registry: Opened, locked: LockedModel) -> Manifest:
         )
     found = files.version(locked.model, locked.version)
     said = {file.path: (file.digest, file.size) for file in found.manifest.artifacts}
-    if found.digest != locked.manifest_digest or said != {each.path: (each.digest, each.size) for each in locked.files}:
+    changed = files.commit == locked.commit and found.digest != locked.manifest_digest
+    if changed or said != {each.path: (each.digest, each.size) for each in locked.files}:
         raise IntegrityError(
-            f"{locked.model}@{locked.version} at the registry's commit {locked.commit[:10]} is not what was locked",
+            f"{locked.model}@{locked.version} at the registry's commit {files.commit[:10]} is not what was locked",
             hint="the lock file was changed by hand, or is another registry's; lock it again: gitreg lock",
         )
     return found.manifest

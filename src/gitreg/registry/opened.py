@@ -121,7 +121,8 @@ class Opened:
         """Where the registry is, as others may read it: a path, or a URL without credentials."""
         from gitreg.git.checkout import without_credentials
 
-        return without_credentials(self.target.url or self.location.text)
+        url = self.target.url if self.index is None else None
+        return without_credentials(url or self.location.text)
 
     def tip(self) -> str:
         """Name the newest commit of main that is known here; a URL is asked once, and by `refresh`.

@@ -16,6 +16,7 @@ from gitreg.layout import (
     version_path,
 )
 from gitreg.manifest import Lifecycle, Manifest, Tombstone, parse_version
+from gitreg.manifest.licensing import License, read_license
 from gitreg.names import AliasName, EnvironmentName, ModelName, Selector, UserName, Version, did_you_mean
 from gitreg.parsing import without_empty
 from gitreg.records import replace
@@ -60,12 +61,13 @@ def update(  # noqa: PLR0913 - one keyword for each editable field
             f"--lifecycle: found {lifecycle!r}, allowed: active, deprecated",
             hint="gitreg yank and gitreg archive are commands of their own",
         )
+    said = read_license(license) if license else License("")
     changed = {
         **old.to_data(),
         "description": old.description if description is None else description,
         "metrics": {**old.metrics, **(metrics or {})},
         "labels": {key: value for key, value in {**old.labels, **(labels or {})}.items() if key not in remove_labels},
-        "license": old.license if license is None else license,
+        "license": old.license if license is None else said.text,
         "lifecycle": old.lifecycle if lifecycle is None else lifecycle,
         "evaluations": [*(each.to_data() for each in old.evaluations), *map(dict, evaluations)],
     }
@@ -74,6 +76,7 @@ def update(  # noqa: PLR0913 - one keyword for each editable field
     return Plan(
         edits=_edit_version(snapshot, selector.model, version, new),
         subject=f"Update {selector.model} {version}",
+        notes=said.notes,
         about=new,
     )
 
@@ -152,7 +155,7 @@ def deploy(  # noqa: PLR0913 - a pointer's fields and a reason
     version = snapshot.resolve(selector)
     snapshot.version(selector.model, version)
     if (canary is None) != (percent is None):
-        raise InvalidError("a canary has a version and a percentage", hint="--canary VERSION --percent 1..99")
+        raise InvalidError("a canary has a version and a percentage", hint="name both; the percentage is 1 to 99")
     canary_version = snapshot.resolve(Selector(selector.model, canary)) if canary else None
     pointer = Deployment(
         environment=where,
@@ -237,7 +240,7 @@ def _last_but_one(records: Sequence[DeploymentRecord], name: ModelName, where: E
     if latest.action == "rollback":
         raise ConflictError(
             f"the last change of {name} in {where} was itself a rollback, from {latest.previous} to {latest.version}",
-            hint=f"say where to go: --to VERSION or --to NUMBER, see `gitreg history {name} {where}`",
+            hint=f"say `to` which version or number: `gitreg history {name} {where}` has them",
         )
     return before
 

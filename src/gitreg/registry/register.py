@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from gitreg.digest import Digest
 from gitreg.errors import ConflictError, DeniedError, InvalidError, UnavailableError
 from gitreg.layout import MODELS, model_path, version_path
 from gitreg.manifest import HEADER, Lifecycle, Manifest, Model, Tombstone
+from gitreg.manifest.licensing import License, read_license
 from gitreg.names import ModelName, Version
 from gitreg.records import dataclass, field, replace
 from gitreg.writer import Plan
@@ -99,7 +101,7 @@ def _taken(snapshot: Snapshot, name: ModelName, version: Version) -> ConflictErr
         what = f"{name}@{version} exists"
         if found is not None:
             what += f", registered {found.manifest.created} by {found.manifest.author.name}"
-    return ConflictError(what, hint=f"the next one is {snapshot.versions(name)[-1].bump('patch')}: --bump patch")
+    return ConflictError(what, hint=f"the next one is {snapshot.versions(name)[-1].bump('patch')} (bump patch)")
 
 
 def check_parents(snapshot: RegistryFiles, request: RegisterRequest) -> None:
@@ -215,10 +217,14 @@ class Prepared:
     told: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """What a client says that it found in each file, where nobody here has looked into them."""
 
-    def manifest(self, version: Version) -> Manifest:
-        """Build the manifest; InvalidError names every field that is wrong."""
-        data = _bytes(self._data(version), header=HEADER)  # as its file will be, so that it is parsed once
-        return Manifest.parse(data, version_path(self.name, version))
+    def _manifest(self, version: Version) -> tuple[Manifest, bytes]:
+        """Build the manifest and its file; InvalidError names every field that is wrong."""
+        data = self._data(version)
+        written = _bytes(data, header=HEADER)
+        manifest = Manifest.parse(written, version_path(self.name, version))
+        # Mostly it was written in canonical form right away: so it is written, and parsed by whoever comes next, once.
+        is_canonical = _spelled(manifest.to_data()) == _spelled(data)
+        return manifest, written if is_canonical else manifest.to_bytes()
 
     def _data(self, version: Version) -> dict[str, object]:
         request = self.request
@@ -226,7 +232,7 @@ class Prepared:
             "datasets": [dict(dataset) for dataset in request.datasets],
             "framework": _framework(request.framework),
             "code": dict(self.code) if self.code else None,
-            "hyperparameters": dict(request.hyperparameters),
+            "hyperparameters": _ordered(request.hyperparameters),
         }
         data: dict[str, object] = {
             "api_version": "gitreg/v1",
@@ -239,19 +245,22 @@ class Prepared:
             "artifacts": [_artifact(file, self._report(file.path)) for file in self.files],
             "external": dict(request.external) if request.external else None,
             "training": {key: value for key, value in training.items() if value},
-            "metrics": dict(request.metrics),
+            "metrics": _ordered(request.metrics),
             "evaluations": [dict(evaluation) for evaluation in request.evaluations],
             "signature": self._signature(),
             "parents": [_parent(parent) for parent in request.parents],
             "base": {"uri": request.base} if request.base else None,
-            "license": request.license,
-            "labels": dict(request.labels),
+            "license": self._license().text or None,
+            "labels": _ordered(request.labels),
             "lifecycle": str(Lifecycle.ACTIVE),
         }
         return {key: value for key, value in data.items() if value not in (None, [], {})}
 
     def _report(self, path: str) -> Mapping[str, object]:
         return self.inspected.report(path) if self.inspected else self.told.get(path, {})
+
+    def _license(self) -> License:
+        return License("") if self.request.license is None else read_license(self.request.license)
 
     def _signature(self) -> dict[str, object] | None:
         """Give the user's signature, or what the files say."""
@@ -263,9 +272,9 @@ class Prepared:
         """Plan the commit on a tip; ConflictError where the version exists, NotFoundError where a parent does not."""
         version = next_version(snapshot, self.name, self.request)
         check_parents(snapshot, self.request)
-        manifest = self.manifest(version)
-        edits: dict[str, bytes | None] = {version_path(self.name, version): manifest.to_bytes()}
-        notes = []
+        manifest, written = self._manifest(version)
+        edits: dict[str, bytes | None] = {version_path(self.name, version): written}
+        notes = [*self._license().notes]
         if snapshot.read(model_path(self.name)) is None:
             edits[model_path(self.name)] = self._model().to_bytes()
         elif self.request.model_description or self.request.task or self.request.owners:
@@ -284,7 +293,7 @@ class Prepared:
             "api_version": "gitreg/v1",
             "kind": "Model",
             "model": str(self.name),
-            "description": request.model_description or request.description or f"The model {self.name}.",
+            "description": request.model_description or f"The model {self.name}.",
             "owners": list(request.owners),
             "task": request.task,
         }
@@ -295,6 +304,16 @@ def _bytes(data: dict[str, object], *, header: str | None = None) -> bytes:
     from gitreg.wire import dump
 
     return dump(data, header=header)
+
+
+def _ordered(fields: Mapping[str, object]) -> dict[str, object]:
+    """Copy fields in the order of the canonical form."""
+    return {name: fields[name] for name in sorted(fields, key=str)}
+
+
+def _spelled(data: Mapping[str, object]) -> str:
+    """Say fields in a form that differs wherever their file would."""
+    return json.dumps(data, default=repr)
 
 
 def _artifact(file: StoredFile, report: Mapping[str, object]) -> dict[str, object]:

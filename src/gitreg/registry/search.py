@@ -11,7 +11,7 @@ from gitreg.index.schema import SCHEMA
 from gitreg.names import ModelName
 from gitreg.reader import indexing
 from gitreg.reader.history import parse_time
-from gitreg.records import dataclass
+from gitreg.records import dataclass, replace
 from gitreg.registry.listing import version_summary
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ class IndexState:
 def search(
     snapshot: Snapshot, query: Query, *, now: bool, may_read: Callable[[ModelName], bool] | None = None
 ) -> Found:
-    """Find a page of the versions that meet every condition; without an order by model, highest version first.
+    """Find a page of the versions that meet every condition, all without any; by model, highest version first.
 
-    With `may_read` no row, cursor or note speaks of the others.
+    With `may_read` no row, cursor or note speaks of the others; DeniedError where a condition names one.
     """
     _check(query)
 
@@ -118,8 +118,6 @@ def explain(snapshot: Snapshot, query: Query, *, now: bool) -> Explained:
 
 
 def _check(query: Query) -> None:
-    if not query.conditions:
-        raise InvalidError("no condition is given", hint="gitreg search 'metrics.auc>0.95' labels.team=risk")
     if query.limit is not None and not 1 <= query.limit <= MAX_LIMIT:
         raise InvalidError(f"--limit: found {query.limit}, allowed: 1 to {MAX_LIMIT:,}")
 
@@ -127,9 +125,9 @@ def _check(query: Query) -> None:
 def prepared_search(
     snapshot: Snapshot, query: Query, connection: Connection, may_read: Callable[[ModelName], bool] | None = None
 ) -> Search:
-    """Compile a search; with `may_read` of some models alone."""
+    """Compile a search; with `may_read` of some models alone. DeniedError where it asks about another."""
     named = (lambda model: may_read(ModelName.parse(model))) if may_read else None
-    return Search(query, surroundings(snapshot, connection), named)
+    return Search(query, replace(surroundings(snapshot, connection), may_read=named))
 
 
 def surroundings(snapshot: Snapshot, connection: Connection) -> Surroundings:

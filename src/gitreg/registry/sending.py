@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gitreg.errors import ConflictError
+from gitreg.errors import ConflictError, DeniedError
 from gitreg.reader import VersionFile
 from gitreg.records import replace
 from gitreg.registry import reads
@@ -76,13 +77,15 @@ def register(
 
 
 def _check_free(files: RegistryFiles, name: ModelName, request: RegisterRequest) -> None:
-    """Refuse a number that is taken, before anything is uploaded."""
+    """Refuse a number that is taken, before anything is uploaded; who may not read that is told by the dry run."""
     from gitreg.names import Version
 
-    found = files.find(name, Version(request.version)) if request.version else None
+    found = None
+    with suppress(DeniedError):
+        found = files.find(name, Version(request.version)) if request.version else None
     if found is not None:
         what = "exists" if isinstance(found, VersionFile) else "was deleted and keeps its number"
-        raise ConflictError(f"{name}@{request.version} {what}", hint="take the next one: --bump patch")
+        raise ConflictError(f"{name}@{request.version} {what}", hint="take the next one (bump patch)")
 
 
 def _code(request: RegisterRequest) -> tuple[dict[str, object] | None, tuple[str, ...]]:

@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gitreg.scan.headers.source import Source
 
 MAX_UNPACKED = 512 * 1024 * 1024  # bytes of one file
@@ -77,27 +79,45 @@ def unpack(source: Source, limit: int = MAX_UNPACKED) -> Source:
 
     All its parts, one after the other, as the readers of these formats do; other bytes after them are refused.
     """
-    from gitreg.scan.headers.source import Source, TooMuchError, refuse  # to tell a format needs none of it
+    from gitreg.scan.headers.source import Source  # to tell a format needs none of it
+
+    found = io.BytesIO()
+    for piece in _pieces(source, limit):
+        found.write(piece)
+    return Source(found, found.tell())
+
+
+def ending(source: Source, count: int, limit: int) -> bytes:
+    """Give the last bytes of what a file unpacks to, and keep no more of it; HeaderError as `unpack`."""
+    tail = b""
+    for piece in _pieces(source, limit):
+        tail = (tail + piece)[-count:]
+    return tail
+
+
+def _pieces(source: Source, limit: int) -> Iterator[bytes]:
+    from gitreg.scan.headers.source import TooMuchError, refuse
 
     head = source.peek(0, 32)
     if unread := unread_packing(head):
         refuse(f"packed by {unread}, which is not looked into: pack it with zlib, gzip, bz2 or xz, or not at all")
-    found = io.BytesIO()
+    left = limit
     unpacker: Any = None
     for position in range(0, source.size, _STEP):
         block = source.peek(position, _STEP)
         while block := block if unpacker else block.lstrip(b"\0"):  # zeros pad what follows a part
             unpacker = unpacker or _unpacker(head)
             try:
-                found.write(unpacker.decompress(block, limit + 1 - found.tell()))
+                piece = unpacker.decompress(block, left + 1)
             except _errors() as error:
                 refuse(f"the compressed data is damaged: {error}")
-            if found.tell() > limit:
+            left -= len(piece)
+            if left < 0:
                 raise TooMuchError(f"it unpacks to more than {limit:,} bytes")
+            yield piece
             block, unpacker = (unpacker.unused_data, None) if unpacker.eof else (b"", unpacker)
     if unpacker:
         refuse("the compressed data breaks off: truncated")
-    return Source(found, found.tell())
 
 
 def _unpacker(head: bytes) -> Any:  # noqa: ANN401 - the three have no common type

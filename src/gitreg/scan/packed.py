@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitreg.records import replace
 from gitreg.scan import loaded
 from gitreg.scan.claims import check_name
-from gitreg.scan.compressed import MAX_UNPACKED, beginning, is_compressed, unpack, unread_packing
+from gitreg.scan.compressed import MAX_UNPACKED, beginning, ending, is_compressed, unpack, unread_packing
 from gitreg.scan.content import detect_file
 from gitreg.scan.formats import PICKLES, Format
 from gitreg.scan.headers import arrays, tars, zips
@@ -131,7 +131,18 @@ class _Look:
         """Look into one compressed file, which has no name of its own."""
         inner, _ = beginning(source.peek(0, 1 << 20), _HEAD)
         head = Source(io.BytesIO(inner), len(inner))
-        self._member(_Member("", _UNKNOWN_SIZE, lambda limit: head if limit <= _HEAD else self._unpacked(source)))
+
+        def opened(limit: int) -> Source:
+            return head if limit <= _HEAD else self._unpacked(source)
+
+        def may_end_as_zip() -> bool:
+            self._tails -= MAX_UNPACKED
+            try:
+                return self._tails >= 0 and zips.END in ending(source, zips.TAIL, MAX_UNPACKED)
+            except HeaderError:  # nor do its readers come to its end, but for what is larger
+                return False
+
+        self._member(_Member("", _UNKNOWN_SIZE, opened, may_end_as_zip))
 
     def _unpacked(self, source: Source) -> Source:
         found = unpack(source)

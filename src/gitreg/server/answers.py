@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 COMMIT = "Gitreg-Commit"
-_NOT_MODIFIED = 304
+_OK, _NOT_MODIFIED = 200, 304
 _MOST_TAGS = 64
 
 
@@ -26,13 +26,25 @@ def encoded(value: object) -> bytes:
 
 def answer(value: object, commit: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with a value of the registry at a commit, which is the answer's ETag as well."""
-    found = {COMMIT: commit, "ETag": f'"{commit}"', **(headers or {})}
-    return Response(encoded(plain(value)), status, found, media_type="application/json")
+    return untagged(value, commit, status=status, headers={"ETag": f'"{commit}"', **(headers or {})})
 
 
-def page(items: list[Any], following: str | None, commit: str) -> Response:
-    """Answer with a part of a list, and the cursor of the next one."""
-    return answer({"items": items, "next": following}, commit)
+def untagged(value: object, commit: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with what may be another at the same commit."""
+    return Response(encoded(plain(value)), status, {COMMIT: commit, **(headers or {})}, media_type="application/json")
+
+
+def page(items: list[Any], following: str | None, commit: str, *, tag: str | None = None) -> Response:
+    """Answer with a part of a list, and the cursor of the next one; its ETag is the commit where nothing else is."""
+    return answer({"items": items, "next": following}, commit, headers={"ETag": f'"{tag or commit}"'})
+
+
+def fresh(request: Request, response: Response) -> Response:
+    """Give 304 in place of an answer that the client has; whoever can tell before it is made has done so."""
+    tag = response.headers.get("etag")
+    if tag is None or request.method not in {"GET", "HEAD"} or response.status_code != _OK:
+        return response
+    return unchanged(request, tag.strip('"'), response.headers.get(COMMIT)) or response
 
 
 def unchanged(request: Request, tag: str, commit: str | None = None) -> Response | None:

@@ -10,6 +10,7 @@ they share is `serving.Serving`, which REST's routes find as `request.app.state.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -30,9 +31,11 @@ from gitreg.server.operations.routes import routes as operations
 from gitreg.server.operations.tracing import Tracing
 from gitreg.server.pages.app import pages
 from gitreg.server.pages.site import Site
+from gitreg.server.places import shared
 from gitreg.server.rest import openapi, routers
 from gitreg.server.rest.express import Express
 from gitreg.server.rest.routes import allowed
+from gitreg.server.turns import Bounds, Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -50,7 +53,12 @@ if TYPE_CHECKING:
 
 def create_app(serving: Serving) -> App:
     """Make the application of one registry's server. It closes what it serves when it is stopped."""
-    git = GitHttp(serving.git_dir, lambda: serving.registry.snapshot().access, heard=serving.meters.git_ended)
+    git = GitHttp(
+        serving.git_dir,
+        lambda: serving.registry.snapshot().access,
+        heard=serving.meters.git_ended,
+        turns=Turns(Bounds(), shared(serving.together, "git")),
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -69,13 +77,20 @@ def create_app(serving: Serving) -> App:
     for router in served:
         inside.include_router(router)
     inside.openapi = lambda: openapi.document(inside)  # type: ignore[method-assign] # FastAPI's own way
-    ready = Readiness(probes(serving.git_dir, lambda: serving.registry.store, is_replica=serving.primary is not None))
+    ready = Readiness(
+        probes(
+            serving.git_dir,
+            lambda: serving.registry.store,
+            remembers=serving.remembered.check,
+            is_replica=serving.primary is not None,
+        )
+    )
     inside.router.routes += [
         *operations(ready, serving.meters),
         Mount(GIT, git),
         *pages(_site(serving)).routes,
     ]
-    guarded: App = Guard(Bounded(inside), serving.authenticator, serving.refusals)
+    guarded: App = Guard(Bounded(inside), serving.authenticator, serving.refusals, together=serving.together)
     if serving.primary is not None:
         guarded = Replica(guarded, serving.primary)
     return Observed(guarded, serving.meters, Tracing())
@@ -86,10 +101,15 @@ def from_environment() -> App:
     import os
 
     from gitreg.server.operations.logs import configure
+    from gitreg.server.operations.worker import end_with_parent
     from gitreg.server.serving import open_serving
 
+    end_with_parent()
     configure(os.environ.get("GITREG_SERVE_LOG_FORMAT", "json"), os.environ.get("GITREG_SERVE_LOG_LEVEL", "info"))
-    return create_app(open_serving(os.environ["GITREG_SERVE_PATH"], is_apart=True))
+    together = os.environ.get("GITREG_SERVE_TOGETHER")
+    return create_app(
+        open_serving(os.environ["GITREG_SERVE_PATH"], is_apart=True, together=Path(together) if together else None)
+    )
 
 
 def _site(serving: Serving) -> Site:

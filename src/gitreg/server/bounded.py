@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -10,9 +11,11 @@ from starlette.requests import Request
 from gitreg.errors import GitregError
 from gitreg.server import problems
 from gitreg.server.problems import BadRequestError, TooLargeError
+from gitreg.server.turns import Bounds, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
+    from contextlib import AbstractAsyncContextManager
 
     Message = MutableMapping[str, Any]
     Scope = MutableMapping[str, Any]
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST = 4 << 20
 PATIENCE = 30.0
+# Each connection may keep as much waiting anyway. What is larger, or does not say how large it is, takes its turn.
+SMALL = 64 << 10
+LARGE = Bounds(at_once=16, of_one=4, waiting=64, patience=30.0)
 # These read their bodies themselves, under bounds of their own.
 _OWN = ("/registry.git/", "/uploads/", "/ui/")
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -34,38 +40,53 @@ class SlowError(GitregError):
 
 
 class Bounded:
-    """Wrap an ASGI application: what it receives as a body is there already, and not larger than any it takes."""
+    """Wrap an ASGI application: what it receives as a body is there already, and not larger than any it takes.
 
-    def __init__(self, app: App, *, most: int = MOST, patience: float = PATIENCE) -> None:
+    Few large ones are in memory at once, and fewer of one caller, from their first byte until they are answered.
+    """
+
+    def __init__(self, app: App, *, most: int = MOST, patience: float = PATIENCE, large: Bounds = LARGE) -> None:
         self._app = app
         self._most = most
         self._patience = patience
+        self._turns = Turns(large)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http" or scope["method"] in _BODILESS or scope["path"].startswith(_OWN):
             await self._app(scope, receive, send)
             return
-        try:
-            body = await self._body(scope, receive)
-        except GitregError as error:
-            await problems.problem(Request(scope), error)(scope, receive, send)
-            return
-        if body is None:
-            return  # the client is gone
-        given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._turn(scope))
+                body = await self._body(receive)
+            except GitregError as error:
+                await problems.problem(Request(scope), error)(scope, receive, send)
+                return
+            if body is None:
+                return  # the client is gone
+            given: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-        async def again() -> Message:
-            return given.pop() if given else await receive()
+            async def again() -> Message:
+                return given.pop() if given else await receive()
 
-        await self._app(scope, again, send)
+            await self._app(scope, again, send)
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        said = next((value for key, value in scope["headers"] if key == b"content-length"), b"0")
+    def _turn(self, scope: Scope) -> AbstractAsyncContextManager[None]:
+        """Have whoever sends much wait for their turn, before anything is read."""
+        headers = dict(scope["headers"])
+        said = headers.get(b"content-length", b"0")
         if not said.isdigit():
             raise BadRequestError("Content-Length is no number")
-        if int(said[:20]) > self._most:
+        size = int(said[:20])
+        if size > self._most:
             raise self._too_large()
+        if size <= SMALL and b"transfer-encoding" not in headers:
+            return nullcontext()
+        caller = scope.get("state", {}).get("caller")
+        return self._turns.turn(caller.key if caller else "")
+
+    async def _body(self, receive: Receive) -> bytes | None:
         data = bytearray()
         try:
             async with asyncio.timeout(self._patience):

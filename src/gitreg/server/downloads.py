@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from gitreg.errors import GitregError, IntegrityError, NotFoundError, UnavailableError
 from gitreg.objects.faults import NoStoreError
 from gitreg.objects.ranges import Ranges
+from gitreg.server.answers import tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gitreg.digest import Digest
+    from gitreg.manifest import Artifact
     from gitreg.objects import Store
     from gitreg.objects.recipes import Layout
 
@@ -36,20 +38,19 @@ class RangeError(GitregError):
     http_status = 416
 
 
-def download(
-    request: Request, store: Store, digest: Digest, *, signs: bool, told: Mapping[str, str] | None = None
-) -> Response:
-    """Answer with the bytes of a digest; one range of them, where one is asked for. Nothing is held in memory.
+def download(request: Request, store: Store, artifact: Artifact, *, signs: bool, told: Mapping[str, str]) -> Response:
+    """Answer with the bytes of a file; one range of them, where one is asked for. Nothing is held in memory.
 
-    What the caller has `told` stands in the headers of each answer.
+    What the caller has `told` stands in the headers of each answer. A store that has another number of bytes than the
+    manifest says is damaged, which can still be said before the first of them.
     """
-    told = told or {}
+    digest = artifact.digest
     headers = {**_headers(digest), **told}
-    if f'"{digest}"' in {each.strip() for each in request.headers.get("if-none-match", "").split(",")[:16]}:
+    if {"*", str(digest)} & tags_of(request):
         return Response(None, _NOT_MODIFIED, {"ETag": headers["ETag"], **told})
     if signs and (url := _signed(store, digest)):
         return RedirectResponse(url, _FOUND, {**told, "Cache-Control": "no-store"})
-    layout, where = _found(store, digest)
+    layout, where = _found(store, artifact)
     span = _span(request, digest, layout.size)
     status, (begin, end) = (200, (0, layout.size)) if span is None else (_PARTIAL, span)
     headers["Content-Length"] = str(end - begin)
@@ -83,15 +84,19 @@ def _signed(store: Store, digest: Digest) -> str | None:
     return signed_url(_each(store)[0], digest, SIGNED_FOR)
 
 
-def _found(store: Store, digest: Digest) -> tuple[Layout, Store]:
+def _found(store: Store, artifact: Artifact) -> tuple[Layout, Store]:
     """Find where the bytes lie, in the store or one of its mirrors."""
     missing: GitregError | None = None
     for each in _each(store):
         try:
-            return each.layout(digest), each
+            layout = each.layout(artifact.digest)
         except GitregError as error:
             missing = missing or error
-    raise untold(missing or NotFoundError(f"blob {digest} is nowhere"), f"the file {digest}")
+            continue
+        if layout.size == artifact.size:
+            return layout, each
+        missing = IntegrityError(f"{each.uri} has {layout.size} bytes of it, and its manifest says {artifact.size}")
+    raise untold(missing or NotFoundError("it is nowhere"), f"the file {artifact.digest}")
 
 
 def untold(error: GitregError, what: str = "the file") -> GitregError:

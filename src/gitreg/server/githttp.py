@@ -23,6 +23,7 @@ from gitreg.git.protocol import MAX_COMMANDS, MalformedError
 from gitreg.records import dataclass
 from gitreg.server.auth.callers import Readers
 from gitreg.server.bodies import Body, GoneError, TooLongError
+from gitreg.server.problems import withhold
 from gitreg.server.turns import Bounds, BusyError, Turns
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class GitHttp:
         git_dir: Path,
         rules: Callable[[], Access],
         *,
-        bounds: Bounds | None = None,
+        turns: Turns | None = None,
         heard: Callable[[Ending], object] = lambda _: None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -112,7 +113,7 @@ class GitHttp:
         self._readers = Readers()
         self._heard = heard
         self._environ = dict(os.environ if environ is None else environ)
-        self._turns = Turns(bounds or Bounds())
+        self._turns = turns or Turns(Bounds())
         self._endings: set[asyncio.Task[Ending]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,6 +131,7 @@ class GitHttp:
         except GoneError:
             return
         except GitregError as error:
+            withhold(scope, error)
             await answer.refuse(error)
 
     async def close(self) -> None:

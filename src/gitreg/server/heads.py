@@ -1,10 +1,13 @@
-"""Bound what uvicorn does not: what comes before a request's body, in size and in time, and who takes no answer."""
+"""Bound what uvicorn does not: connections, what comes before a body, in size and in time, and who takes no answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gitreg.server.auth.peers import site_of
+from gitreg.server.crowd import Crowd
 
 if TYPE_CHECKING:
     import asyncio
@@ -15,18 +18,24 @@ PATIENCE = 30.0
 # An answer of which so few bytes a second are taken, for as long as that, is not wanted: each holds a place.
 LEAST = 1024
 STALLED = 60.0
+# One address may have so many connections, or that part of all, on which it asks nothing.
+LEAST_OF_ONE, SHARE = 16, 8
 
 
 class Heads(HttpToolsProtocol):
     """A connection on which the head of a request is whole within some seconds and some kilobytes, or ends.
 
     Lines that follow a chunked body are no headers: a proxy that takes a header from what its clients send may let them
-    pass, and uvicorn would put them among the others. Whoever asks and does not take the answer is cut off.
+    pass, and uvicorn would put them among the others. Whoever asks and does not take the answer is cut off. Where all
+    places are taken those make way who have not asked, and who asks is refused by the guard, which `state` tells of it.
     """
 
     patience = PATIENCE
     stalled = STALLED
+    crowd: ClassVar[Crowd] = Crowd()
     _taking: asyncio.TimerHandle | None = None
+    _most: int | None = None
+    _site = ""
     _left = 0
     _timer: asyncio.TimerHandle | None = None
     _is_head = True
@@ -35,13 +44,23 @@ class Heads(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn narrows asyncio's type
         """Wait for the first request."""
         super().connection_made(transport)
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+        self._site = site_of(self.client[0]) if self.client else ""
         self._wait()
+        if self._is_full:
+            self.crowd.shrink(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop()
         self._stop_looking()
+        self.crowd.leave(self)
         super().connection_lost(exc)
+
+    def make_way(self) -> None:
+        """End without a word: another connection needs the place."""
+        self._stop()
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """Look whether the client takes what is sent: it is more than waits in between."""
@@ -89,11 +108,29 @@ class Heads(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Go on with the body, which others bound."""
         self._stop()
+        self.crowd.leave(self)
         self._is_head = False
+        if self._is_full:
+            self.scope["state"]["crowded"] = True
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._enter()
+
+    @property
+    def _is_full(self) -> bool:
+        return self._most is not None and max(len(self.connections), len(self.tasks)) > self._most
+
+    def _enter(self) -> None:
+        if self._most is not None and not self._is_answering:
+            self.crowd.enter(self, self._site, max(LEAST_OF_ONE, self._most // SHARE))
 
     def _wait(self) -> None:
         self._stop()
+        self._enter()
         self._timer = self.loop.call_later(self.patience, self._late)
 
     def _stop(self) -> None:

@@ -16,25 +16,30 @@ from typing import TYPE_CHECKING
 
 from gitreg.errors import InvalidError, UnavailableError
 from gitreg.records import dataclass
+from gitreg.server.living import Living
 from gitreg.server.problems import UnderwayError
+from gitreg.writer.once import SURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 NAME = "requests.sqlite"
+AT_WORK = "requests.living"
 KEPT = 24 * 3600.0
 MOST_OF_ONE = 10_000
 MOST = 100_000
 LONGEST = 255
-# What is begun and not answered after so long was begun by a process that is gone, or as good as gone.
+# What is begun and not answered after so long was begun by a process that is as good as gone.
 ABANDONED = 120.0
+# And this by one that is gone; its commit may have been under way, and was looked for until a while before.
+GONE = SURE + 15.0
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOG = logging.getLogger(__name__)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests(
     id TEXT PRIMARY KEY, caller TEXT NOT NULL, body TEXT NOT NULL, begun REAL NOT NULL, tip TEXT NOT NULL,
-    status INTEGER, answer BLOB, location TEXT);
+    status INTEGER, answer BLOB, location TEXT, owner TEXT);
 CREATE INDEX IF NOT EXISTS by_caller ON requests(caller, begun);
 CREATE INDEX IF NOT EXISTS by_time ON requests(begun);
 """
@@ -83,6 +88,7 @@ class Remembered:
         self._connection: sqlite3.Connection | None = None
         # What this process is at, and since when: nobody else has taken it over where the file says the same.
         self._working: dict[str, float] = {}
+        self._living = Living(git_dir / "gitreg" / AT_WORK)
 
     def close(self) -> None:
         """Close the file; nothing is at work any more."""
@@ -91,6 +97,12 @@ class Remembered:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+            self._living.close()
+
+    def check(self) -> None:
+        """Write something that changes nothing; UnavailableError where nothing can be noted."""
+        with self._lock, self._transaction() as connection:
+            connection.execute(f"PRAGMA user_version = {int(time.time()) & 0xFFFF}")
 
     def begin(self, request: Request) -> Answer | Abandoned | None:
         """Note that a request is being answered, and give None; or what was answered to it before.
@@ -101,28 +113,30 @@ class Remembered:
         with self._lock, self._transaction() as connection:
             connection.execute("DELETE FROM requests WHERE begun < ?", (now - KEPT,))
             found = connection.execute(
-                "SELECT body, begun, tip, status, answer, location FROM requests WHERE id = ?", (request.id,)
+                "SELECT body, begun, tip, status, answer, location, owner FROM requests WHERE id = ?", (request.id,)
             ).fetchone()
             if request.id in self._working:
                 raise _underway()
             if found is None:
                 self._make_room(connection, request)
                 connection.execute(
-                    "INSERT INTO requests(id, caller, body, begun, tip) VALUES (?, ?, ?, ?, ?)",
-                    (request.id, request.caller, request.body, now, request.tip),
+                    "INSERT INTO requests(id, caller, body, begun, tip, owner) VALUES (?, ?, ?, ?, ?, ?)",
+                    (request.id, request.caller, request.body, now, request.tip, self._living.name),
                 )
                 self._working[request.id] = now
                 return None
-            body, begun, tip, status, answer, location = found
+            body, begun, tip, status, answer, location, owner = found
             if body != request.body:
                 raise InvalidError(
                     "this Idempotency-Key came with another request before", hint="take a new key for a new request"
                 )
             if status is not None:
                 return Answer(status=status, body=answer, location=location)
-            if now - begun < ABANDONED:
+            if now - begun < (ABANDONED if owner is None or self._living.lives(owner) else GONE):
                 raise _underway()
-            connection.execute("UPDATE requests SET begun = ? WHERE id = ?", (now, request.id))
+            connection.execute(
+                "UPDATE requests SET begun = ?, owner = ? WHERE id = ?", (now, self._living.name, request.id)
+            )
             self._working[request.id] = now
             return Abandoned(tip=tip)
 
@@ -207,10 +221,19 @@ class Remembered:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.executescript(_SCHEMA)
+            _add_owner(connection)
         except sqlite3.Error:
             connection.close()
             raise
         return connection
+
+
+def _add_owner(connection: sqlite3.Connection) -> None:
+    """Add the column that the files of older servers lack."""
+    connection.execute("BEGIN IMMEDIATE")
+    if "owner" not in {row[1] for row in connection.execute("PRAGMA table_info(requests)")}:
+        connection.execute("ALTER TABLE requests ADD COLUMN owner TEXT")
+    connection.execute("COMMIT")
 
 
 def _underway() -> UnderwayError:
@@ -236,7 +259,7 @@ class _Transaction:
             self._connection.execute("ROLLBACK" if kind else "COMMIT")
         except sqlite3.Error as fault:
             raise self._unavailable(fault) from fault
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, (sqlite3.Error, OSError)):
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> UnavailableError:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from gitreg.errors import ConflictError, GitregError, InvalidError, UnavailableError
+from gitreg.errors import ConflictError, GitregError, InvalidError, NotFoundError, UnavailableError
+from gitreg.names import ModelName
+from gitreg.reader.snapshot import no_model
 from gitreg.wire import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
     from fastapi.exceptions import RequestValidationError
     from starlette.requests import Request
 
+    from gitreg.server.auth.callers import Caller
+
+    Scope = MutableMapping[str, Any]
+
 KIND = "application/problem+json"
 RETRY_AFTER = 2
 NO_METHOD = 405
+_LOG = logging.getLogger(__name__)
 _SHOWN = 20
 _HINTS = {
     404: "/openapi.json lists every path",
@@ -49,8 +57,32 @@ class UnderwayError(ConflictError):
     """The very same is being done already: ask again in a moment."""
 
 
+def withhold(scope: Scope, error: GitregError) -> None:
+    """Take out of an error where things lie on this machine, which is for the log, and models not to be heard of."""
+    serving = getattr(getattr(scope.get("app"), "state", None), "serving", None)
+    if serving is None:
+        return
+    if isinstance(error, NotFoundError) and error.sought and error.resembles:
+        error.hint = _near(error.sought, error.resembles, scope, serving)
+    said = str(error)
+    if serving.whereabouts.withheld(error):
+        _LOG.warning("%s", said)
+
+
+def _near(sought: str, nearest: str, scope: Scope, serving: Any) -> str | None:  # noqa: ANN401 - a Serving, which needs this module
+    """Say which model may be meant, of those that the caller may read."""
+    caller: Caller | None = scope["state"].get("caller")
+    if caller is None:
+        return None
+    at = serving.registry.snapshot()
+    readable = serving.readers.readable(at.access, caller)
+    known = [nearest] if readable(ModelName.parse(nearest)) else map(str, filter(readable, at.models()))
+    return no_model(sought, known).hint
+
+
 def problem(request: Request, error: GitregError) -> Response:
     """Answer with an error."""
+    withhold(request.scope, error)
     if error.violations:  # the gate has logged its refusal
         request.scope.setdefault("state", {})["logged"] = True
     headers = {}

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gitreg.errors import GitregError, UnavailableError
+from gitreg.gate_hooks.whereabouts import Whereabouts, whereabouts
 from gitreg.git import Signature
 from gitreg.records import dataclass, field
 from gitreg.registry import open_registry
@@ -14,10 +15,12 @@ from gitreg.server.auth.authenticator import Authenticator
 from gitreg.server.auth.callers import Readers
 from gitreg.server.auth.refusals import Refusals
 from gitreg.server.auth.settings import read_settings
+from gitreg.server.chain import NAME as CHAIN
 from gitreg.server.chain import Chain
 from gitreg.server.idempotency import Remembered
-from gitreg.server.operations.metrics import Meters
+from gitreg.server.operations.metrics import Meters, outcome_of
 from gitreg.server.operations.replica import primary_of
+from gitreg.server.places import shared
 from gitreg.server.staged import FOLDER
 from gitreg.server.turns import Bounds, Turns
 from gitreg.server.uploads import Uploads
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from gitreg.names import ModelName
     from gitreg.registry import Registry
     from gitreg.server.auth.callers import Caller
+    from gitreg.writer.landing import Wrote
     from gitreg.writer.plan import Planner, Written
     from gitreg.writer.staging import Writer
 
@@ -55,22 +59,29 @@ class UnfinishedError(UnavailableError):
         self.future = future
 
 
-class Fresh:
-    """Read what all questions need of main's newest commit: once, however many ask; for one event loop."""
+class Lacking:
+    """Read what an answer lacks: once, however many ask for it; for one event loop."""
 
     def __init__(self) -> None:
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: dict[tuple[str, ...], asyncio.Task[None]] = {}
 
-    async def read(self, registry: Registry) -> None:
-        """Wait until it was read, as of now or as of a moment ago."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.ensure_future(asyncio.to_thread(lambda: registry.snapshot().read_ahead()))
-        await asyncio.shield(self._reading)
+    async def read(self, registry: Registry, wanted: tuple[str, ...]) -> None:
+        """Wait until what git was to be asked for was read, with the folders on the way there."""
+        reading = self._reading.get(wanted)
+        if reading is None:
+            objects = registry.target.repository.objects
+            reading = self._reading[wanted] = asyncio.ensure_future(asyncio.to_thread(objects.approach, wanted))
+            reading.add_done_callback(lambda _: self._reading.pop(wanted))
+        await asyncio.shield(reading)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """What the rooms of one server share. `primary` is the server that takes the writes, where this one follows it."""
+    """What the rooms of one server share.
+
+    `primary` is the server that takes the writes, where this one follows it. `together` is the folder in which several
+    workers count what bounds all of them.
+    """
 
     registry: Registry
     git_dir: Path
@@ -79,13 +90,16 @@ class Serving:
     writer: Writer
     remembered: Remembered
     primary: str | None = None
+    together: Path | None = None
+    whereabouts: Whereabouts = Whereabouts(())
     signs_urls: bool = True
     meters: Meters = field(default_factory=Meters)
     readers: Readers = field(default_factory=Readers)
     uploads: Uploads = field(default_factory=Uploads)
     chain: Chain = field(default_factory=Chain)
     questions: Turns = field(default_factory=lambda: Turns(QUESTIONS))
-    fresh: Fresh = field(default_factory=Fresh)
+    lacking: Lacking = field(default_factory=Lacking)
+    proving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def close(self) -> None:
         """Finish what was accepted, and stop."""
@@ -110,7 +124,7 @@ class Serving:
             raise UnfinishedError(future) from error
         except GitregError as error:
             codes = [str(getattr(each, "code", "")) for each in error.violations]
-            self.meters.wrote("refused" if codes else "failed", codes)
+            self.meters.wrote(outcome_of(error), codes)
             raise
         if written.commit is not None and not written.dry_run:
             self.meters.wrote("accepted")
@@ -143,7 +157,7 @@ class Wanted:
         )
 
 
-def open_serving(path: str | os.PathLike[str], *, is_apart: bool = False) -> Serving:
+def open_serving(path: str | os.PathLike[str], *, is_apart: bool = False, together: Path | None = None) -> Serving:
     """Open all that a server of a bare registry needs; close it afterwards.
 
     Whether changes are judged and written in a process of their own (`is_apart`) shows under load alone.
@@ -157,7 +171,11 @@ def open_serving(path: str | os.PathLike[str], *, is_apart: bool = False) -> Ser
         authenticator = Authenticator(git_dir, read_settings(repository))
         undo.append(authenticator.close)
         meters = Meters()
-        writer: Writer = (ProcessWriter if is_apart else GroupWriter)(git_dir, landed=meters.grouped)
+
+        def wrote(what: Wrote) -> None:
+            repository.objects.learn(what.commit, what.objects)
+
+        writer: Writer = (ProcessWriter if is_apart else GroupWriter)(git_dir, landed=meters.grouped, wrote=wrote)
         undo.append(writer.close)
         return Serving(
             registry=registry,
@@ -167,8 +185,12 @@ def open_serving(path: str | os.PathLike[str], *, is_apart: bool = False) -> Ser
             writer=writer,
             meters=meters,
             remembered=Remembered(git_dir),
-            uploads=Uploads(git_dir / FOLDER),
+            uploads=Uploads(git_dir / FOLDER, places=shared(together, "uploads")),
+            chain=Chain(git_dir / "gitreg" / CHAIN),
+            questions=Turns(QUESTIONS, shared(together, "questions")),
             primary=primary_of(repository),
+            together=together,
+            whereabouts=whereabouts(repository),
             signs_urls=repository.config_flag("gitreg.serve.signedUrls", default=True),
         )
     except BaseException:

@@ -12,6 +12,8 @@ from gitreg.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gitreg.server.places import Places
+
 
 class BusyError(UnavailableError):
     """Too much is being done already."""
@@ -37,10 +39,11 @@ class Bounds:
 
 
 class Turns:
-    """Give turns, for one event loop."""
+    """Give turns, for one event loop; with `shared` places all workers of a server give as many as one would."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, shared: Places | None = None) -> None:
         self._bounds = bounds
+        self._shared = shared
         self._places = asyncio.Semaphore(bounds.at_once)
         self._own: dict[str, asyncio.Semaphore] = {}
         self._users: dict[str, int] = {}
@@ -55,17 +58,19 @@ class Turns:
         self._users[who] = self._users.get(who, 0) + 1
         try:
             async with contextlib.AsyncExitStack() as stack:
-                await self._wait(stack, own)
+                await self._wait(stack, own, who)
                 yield
         finally:
             self._users[who] -= 1
             if not self._users[who]:
                 del self._users[who], self._own[who]
 
-    async def _wait(self, stack: contextlib.AsyncExitStack, own: asyncio.Semaphore) -> None:
+    async def _wait(self, stack: contextlib.AsyncExitStack, own: asyncio.Semaphore, who: str) -> None:
         try:
             async with asyncio.timeout(self._bounds.patience):
                 await stack.enter_async_context(own)
+                if self._shared is not None:
+                    await stack.enter_async_context(self._shared.place(f"of {who}", self._bounds.of_one))
                 await self._wait_with_others(stack)
         except TimeoutError as error:
             raise BusyError from error
@@ -76,5 +81,7 @@ class Turns:
         self._waiting += 1
         try:
             await stack.enter_async_context(self._places)
+            if self._shared is not None:
+                await stack.enter_async_context(self._shared.place("of all", self._bounds.at_once))
         finally:
             self._waiting -= 1

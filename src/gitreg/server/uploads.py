@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from starlette.requests import ClientDisconnect
 
 from gitreg.errors import InvalidError
+from gitreg.objects.faults import NoStoreError
 from gitreg.server.arriving import LEAST, PATIENCE, Arriving, Pace
 from gitreg.server.problems import BadRequestError, TooLargeError, UnderwayError
 from gitreg.server.staged import Part, Rest, Staged
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from gitreg.digest import Digest
     from gitreg.objects import Store
+    from gitreg.server.places import Places
     from gitreg.server.staged import StagedFile
 
 T = TypeVar("T")
@@ -59,17 +62,15 @@ class Uploads:
         self,
         folder: Path | None = None,
         *,
-        most: int = MOST,
         patience: float = PATIENCE,
         least: float = LEAST,
-        bounds: Bounds = BOUNDS,
+        places: Places | None = None,
     ) -> None:
         """Take files; large ones are kept in the folder while they are on their way, where one is named."""
-        self._most = most
         self._pace = Pace(patience, least)
         # Their own: a file may be long on its way, and everything else that needs a thread must not wait for it.
-        self._threads = ThreadPoolExecutor(bounds.at_once, "upload")
-        self._turns = Turns(bounds)
+        self._threads = ThreadPoolExecutor(BOUNDS.at_once, "upload")
+        self._turns = Turns(BOUNDS, places)
         self._received: dict[Digest, _Whole] = {}
         self._staged = Staged(folder) if folder is not None else None
         self._parts: dict[tuple[str, Digest], Rest] = {}
@@ -114,8 +115,10 @@ class Uploads:
         came over it is taken over.
         """
         part = Part.parse(request.headers["content-range"], self._size(request))
-        if part.size > self._most or self._staged is None:
-            raise TooLargeError(f"a file of more than {self._most >> 30} GiB is not taken, or no part of any")
+        if part.size > MOST or self._staged is None:
+            raise TooLargeError(f"a file of more than {MOST >> 30} GiB is not taken, or no part of any")
+        if not part.length and await self._run(_stored, store, digest) == part.size:
+            return Taken(part.size, part.size, stored=True)
         async with self._turns.turn(who):
             try:
                 file = await self._opened(who, digest, part)
@@ -167,8 +170,8 @@ class Uploads:
         said = request.headers.get("content-length", "")
         if not (said.isascii() and said.isdigit() and len(said) < 20):  # noqa: PLR2004 - as long as 64 bits are
             raise LengthError("an upload says its size beforehand", hint="send Content-Length")
-        if int(said) > self._most:
-            raise TooLargeError(f"a file of more than {self._most >> 30} GiB is not taken")
+        if int(said) > MOST:
+            raise TooLargeError(f"a file of more than {MOST >> 30} GiB is not taken")
         return int(said)
 
 
@@ -190,6 +193,12 @@ class _Whole(Arriving):
                 hint="hash the file as it is sent, and send all of it",
             )
         return found
+
+
+def _stored(store: Store, digest: Digest) -> int | None:
+    with suppress(NoStoreError):  # it begins with the first file
+        return store.size_of(digest)
+    return None
 
 
 def _heard(storing: asyncio.Future[None]) -> None:

@@ -296,7 +296,7 @@ def test_a_session_writes_through_the_pages_alone(serve: Serve) -> None:
 def test_behind_tls_the_cookie_is_bound_to_the_host_and_plain_origins_are_foreign(serve: Serve) -> None:
     server = serve(url="https://models.example.org")
     cookie = sign_in(server, make(server.tokens)[1], secure=True)
-    assert cookie["cookie"].startswith("__Host-gitreg=")
+    assert cookie["cookie"].startswith("__Host-gitreg-")
 
     def post(origin: str) -> int:
         return server.ask("/ui/whoami", method="POST", headers={**cookie, "origin": origin}).status_code
@@ -501,7 +501,7 @@ _NAMES = (
     b"origin",
     b"host",
 )
-_BEGINNINGS = (b"", b"Bearer ", b"Basic ", b"Bearer gitreg_", b"Bearer eyJhbGciOiJSUzI1NiJ9.", b"gitreg=", b"http://")
+_BEGINNINGS = (b"", b"Bearer ", b"Basic ", b"Bearer gitreg_", b"Bearer eyJhbGciOiJSUzI1NiJ9.", b"gitreg-", b"http://")
 _HEADERS = st.lists(
     st.tuples(st.sampled_from(_NAMES), st.builds(bytes.__add__, st.sampled_from(_BEGINNINGS), st.binary(max_size=60))),
     max_size=4,
@@ -528,3 +528,20 @@ def test_no_header_whatsoever_makes_anybody_known_or_anything_fail(serve: Serve,
         assert sent[0]["status"] in {400, 401, 403}
 
     holds()
+
+
+def test_who_finds_no_place_is_told_so_in_the_form_of_every_error(serve: Serve) -> None:
+    server = serve()
+    inner = server.guard
+
+    async def crowded(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's
+        scope["state"] = {"crowded": True, "request_id": "one"}
+        await inner(scope, receive, send)
+
+    server.guard = crowded  # type: ignore[assignment]
+    answer = server.ask("/healthz")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (answer.json()["detail"], answer.json()["request_id"]) == ("too many connections are open", "one")

@@ -13,7 +13,7 @@ import pytest
 from gitreg.errors import InvalidError
 from gitreg.gate_hooks import audit
 from gitreg.git import Repository
-from gitreg.server.auth.limits import Buckets
+from gitreg.server.auth.limits import Buckets, Table
 from gitreg.server.auth.redact import Redacting, redact
 from gitreg.server.auth.refusals import MOST, Refusals, Refused
 from gitreg.server.auth.settings import AuthSettings, read_settings, settings_of
@@ -47,20 +47,31 @@ def test_a_clock_that_goes_back_gives_nothing() -> None:
 
 
 def test_a_rate_of_zero_never_says_no() -> None:
-    buckets = Buckets(0)
+    table = Table()
+    buckets = Buckets(0, table=table)
 
     assert {buckets.take("a", 0) for _ in range(1000)} == {0}
-    assert len(buckets) == 0
+    assert len(table) == 0
 
 
 def test_memory_is_bounded_and_the_quietest_makes_room() -> None:
-    buckets = Buckets(1, burst=1, most=3)
-    for key in "abcd":
-        buckets.take(key, 0)
+    table = Table(sets=1, ways=3)
+    buckets = Buckets(0.01, burst=1, table=table)
+    for now, key in enumerate("abcad"):  # b is quiet for longest, since a was asked for again
+        buckets.take(key, now)
 
-    assert len(buckets) == 3
-    assert buckets.take("d", 0) > 0
-    assert buckets.take("a", 0) == 0
+    assert len(table) == 3
+    assert all(buckets.take(key, 5) > 0 for key in "acd")
+    assert buckets.take("b", 5) == 0
+
+
+def test_workers_that_share_a_table_count_together(tmp_path: Path) -> None:
+    one, other = (Buckets(1, burst=3, table=Table(tmp_path / "rate")) for _ in range(2))
+
+    assert [each.take("a", 0) for each in (one, other, one, other, one)] == [0, 0, 0, 1, 1]
+    assert other.take("b", 0) == 0
+    assert other.take("a", 1) == 0
+    assert one.take("a", 1) == 1
 
 
 # Settings
@@ -110,6 +121,7 @@ OIDC = {"gitreg.oidc.corp.issuer": ["https://id.example.org"], "gitreg.oidc.corp
         ({"gitreg.serve.proxyfrom": ["10.0.0.1/8"]}, "proxyfrom in git's configuration"),
         ({"gitreg.serve.rate": ["-1"]}, "no number from 0"),
         ({"gitreg.serve.rate": ["many"]}, "no number from 0"),
+        ({"gitreg.serve.ratee": ["5"]}, "gitreg.serve.ratee is no setting; did you mean rate"),
         ({"gitreg.serve.url": ["http://models.example.org"]}, "only https"),
         ({"gitreg.serve.url": ["models.example.org"]}, "no URL"),
         ({"gitreg.oidc.corp.issuer": ["https://id.example.org"]}, "needs an issuer and an audience"),
@@ -218,8 +230,8 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
         (f"cut off: {JWT[:40]}", "eyJzdWIi"),
         ("authorization: basic YWxpY2U6c2VjcmV0", "YWxpY2U6c2VjcmV0"),
         ("Authorization: Bearer abcdef0123456789", "abcdef0123456789"),
-        ("cookie: theme=dark; __Host-gitreg=Zm9v.abc0; x=1", "Zm9v.abc0"),
-        ("cookie: gitreg=Zm9v.abc0", "Zm9v.abc0"),
+        ("cookie: theme=dark; __Host-gitreg-0a1b2c3d=Zm9v.abc0; x=1", "Zm9v.abc0"),
+        ("cookie: gitreg-0a1b2c3d=Zm9v.abc0", "Zm9v.abc0"),
         ("https://alice:hunter2@host/registry.git", "hunter2"),
         ("GET /x?X-Amz-Signature=0123abcd&y=1", "0123abcd"),
         ("GET https://host/x?sv=1&sig=Zm9v%3D&y=1", "Zm9v"),

@@ -51,7 +51,7 @@ def test_scripts_and_other_sites_do_not_get_the_cookie(git_dir: Path) -> None:
     assert {"HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=43200"} < set(plain)
     assert "Secure" not in plain
     assert "Secure" in secure
-    assert secure[0].startswith("__Host-gitreg=")
+    assert secure[0].startswith("__Host-gitreg-")
     assert not [part for part in secure if part.startswith("Domain")]
 
 
@@ -67,17 +67,18 @@ def test_a_session_ends_no_later_than_what_it_began_with(git_dir: Path) -> None:
 def test_a_cookie_that_was_altered_or_made_elsewhere_is_nobody(git_dir: Path, tmp_path: Path) -> None:
     sessions = Sessions(git_dir)
     cookie = sessions.start(ALICE, NOW, secure=False)
-    body, _, seal = cookie.partition(";")[0].removeprefix("gitreg=").partition(".")
+    name, _, value = cookie.partition(";")[0].partition("=")
+    body, _, seal = value.partition(".")
     said = json.loads(base64.urlsafe_b64decode(body))
     forged = base64.urlsafe_b64encode(json.dumps({**said, "user": "root"}).encode()).decode()
     (tmp_path / "other.git").mkdir()
-    foreign = Sessions(tmp_path / "other.git").start(ALICE, NOW, secure=False)
+    foreign = f"{name}={Sessions(tmp_path / 'other.git').start(ALICE, NOW, secure=False).partition('=')[2]}"
 
-    for each in (f"gitreg={forged}.{seal}", f"gitreg={body}.", f"gitreg={body}", "gitreg=", "gitreg=.", foreign):
+    for each in (f"{name}={forged}.{seal}", f"{name}={body}.", f"{name}={body}", f"{name}=", f"{name}=.", foreign):
         assert read(sessions, each) is None
     for at in range(0, len(seal), 7):
-        assert read(sessions, f"gitreg={body}.{seal[:at]}{'0' if seal[at] != '0' else '1'}{seal[at + 1 :]}") is None
-    assert read(sessions, f"gitreg={body}.{seal}\u00e9") is None
+        assert read(sessions, f"{name}={body}.{seal[:at]}{'0' if seal[at] != '0' else '1'}{seal[at + 1 :]}") is None
+    assert read(sessions, f"{name}={body}.{seal}\u00e9") is None
 
 
 def test_a_second_cookie_of_the_name_makes_both_count_for_nothing(git_dir: Path) -> None:
@@ -86,7 +87,7 @@ def test_a_second_cookie_of_the_name_makes_both_count_for_nothing(git_dir: Path)
 
     assert sessions.read([f"theme=dark; {cookie}"], NOW, "", secure=False) is not None
     assert sessions.read([f"{cookie}; {cookie}"], NOW, "", secure=False) is None
-    assert sessions.read([cookie, "gitreg=x"], NOW, "", secure=False) is None
+    assert sessions.read([cookie, f"{cookie.partition('=')[0]}=x"], NOW, "", secure=False) is None
 
 
 def test_a_cookie_set_without_tls_does_not_count_with_it(git_dir: Path) -> None:
@@ -97,7 +98,10 @@ def test_a_cookie_set_without_tls_does_not_count_with_it(git_dir: Path) -> None:
 
 
 def test_signing_out_takes_the_cookie_away(git_dir: Path) -> None:
-    assert Sessions(git_dir).end(secure=True).startswith("__Host-gitreg=; Max-Age=0; ")
+    sessions = Sessions(git_dir)
+    name, _, ended = sessions.end(secure=True).partition("=")
+    assert sessions.start(ALICE, NOW, secure=True).startswith(f"{name}=")
+    assert ended.startswith("; Max-Age=0; ")
 
 
 def test_a_form_comes_from_the_session_that_it_was_given_to(git_dir: Path) -> None:
@@ -132,3 +136,14 @@ def test_without_the_key_every_session_ends(git_dir: Path) -> None:
     (git_dir / "gitreg" / KEY).unlink()
 
     assert read(Sessions(git_dir), cookie) is None
+
+
+def test_two_servers_of_one_host_do_not_sign_out_each_other_s_users(git_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.git").mkdir()
+    here, there = Sessions(git_dir), Sessions(tmp_path / "other.git")
+    jar = dict(each.start(ALICE, NOW, secure=False).partition(";")[0].split("=", 1) for each in (here, there))
+    sent = "; ".join(f"{name}={value}" for name, value in jar.items())
+    for each in (here, there):
+        found = each.read([sent], NOW, "192.0.2.7", secure=False)
+        assert found is not None
+        assert found.user == "alice"

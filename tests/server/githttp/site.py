@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from gitreg.server.auth.guard import App
     from gitreg.server.githttp import Ending
-    from gitreg.server.turns import Bounds
 
 ALICE, BOB, CAROL, ROOT, STRANGER, MOLE = map(UserName, ("alice", "bob", "carol", "root", "stranger", "mole"))
 RISK = ("risk/*",)
@@ -125,7 +124,6 @@ class Site:
 def running(
     path: Path,
     settings: AuthSettings | None = None,
-    bounds: Bounds | None = None,
     wrap: Callable[[App], App] = lambda app: app,
     **options: Any,  # noqa: ANN401 - uvicorn's
 ) -> Iterator[Site]:
@@ -136,7 +134,7 @@ def running(
         refusals = Refusals(path)
         stack.callback(known.close)
         stack.callback(refusals.close)
-        app = GitHttp(path, lambda: _rules(path), bounds=bounds, heard=site.endings.append)
+        app = GitHttp(path, lambda: _rules(path), heard=site.endings.append)
         site.port = stack.enter_context(serving(wrap(Guard(app, known, refusals)), **options))
         yield site
 

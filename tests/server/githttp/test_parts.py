@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import subprocess
+import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,10 @@ from gitreg.git.http import RECEIVE, UPLOAD, Asked, Rpc
 from gitreg.git.serve import Limits, Served
 from gitreg.server.bodies import Body, GoneError, Gunzip, TooLongError
 from gitreg.server.githttp import AskedError, Ending, asked_of
+from gitreg.server.places import shared
 from gitreg.server.turns import Bounds, BusyError, Turns
 from tests.gate_hooks.support import run
+from tests.server.serving import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,6 +131,48 @@ def test_who_waits_too_long_or_behind_too_many_is_told_to_come_again() -> None:
         return [*found, await late("d")]
 
     assert asyncio.run(crowd()) == [BusyError, BusyError, None]
+
+
+_WORKER = """
+import asyncio, sys
+from pathlib import Path
+from gitreg.server.places import shared
+from gitreg.server.turns import Bounds, Turns
+
+async def work():
+    turns = Turns(Bounds(at_once=2, of_one=1), shared(Path(sys.argv[1]), "work"))
+    async with turns.turn("a"):
+        print("begun", flush=True)
+        sys.stdin.read()
+
+asyncio.run(work())
+"""
+
+
+def test_workers_take_the_same_places_and_one_that_is_killed_leaves_them(tmp_path: Path) -> None:
+    turns = Turns(Bounds(at_once=2, of_one=1, patience=PATIENCE), shared(tmp_path, "work"))
+    hasty = Turns(Bounds(at_once=2, of_one=1, patience=0.05), turns._shared)
+
+    async def takes(turns: Turns, who: str) -> bool:
+        try:
+            async with turns.turn(who):
+                return True
+        except BusyError:
+            return False
+
+    async def meet(worker: subprocess.Popen[bytes]) -> None:
+        assert not await takes(hasty, "a")  # one place of a's own, which the worker has
+        async with hasty.turn("b"):
+            assert not await takes(hasty, "c")  # two places for all
+        assert await takes(hasty, "c")
+        worker.kill()
+        assert await takes(turns, "a")
+
+    command = [sys.executable, "-c", _WORKER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout
+        assert worker.stdout.readline() == b"begun\n"
+        asyncio.run(meet(worker))
 
 
 def test_who_waits_for_places_of_their_own_keeps_nobody_else_out() -> None:

@@ -142,6 +142,19 @@ def test_where_the_repository_knows_pushers_otherwise_pushes_are_refused_and_clo
     assert clone.git("fetch").returncode == 0
 
 
+def test_a_pusher_is_not_told_where_the_store_was(site: Site, tmp_path: Path) -> None:
+    clone = site.clone(ALICE, tmp_path)
+    clone.commit(NEW_VERSION)
+    store = site.registry.path.parent / "store"
+    store.rename(store.with_name("away"))
+    pushed = clone.push()
+    assert pushed.codes == ["store-unavailable"]
+    assert "<store>" in pushed.said
+    assert str(site.registry.path.parent) not in pushed.said
+    (entry,) = site.registry.log()
+    assert str(store) in entry["violations"][0]["message"]
+
+
 def test_without_the_gate_nothing_is_taken_in(site: Site, tmp_path: Path) -> None:
     before = site.registry.tip()
     clone = site.clone(ROOT, tmp_path)

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from gitreg.errors import ConflictError, DeniedError, InvalidError, NotFoundError, UnavailableError
+from gitreg.gate import Code, Violation
 from gitreg.git.http import RECEIVE, Asked
 from gitreg.git.serve import Served
 from gitreg.server.githttp import Ending
-from gitreg.server.operations.metrics import SHARED, Meters, resident_bytes, share_counts
+from gitreg.server.operations.metrics import SHARED, Meters, outcome_of, resident_bytes, share_counts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,3 +79,11 @@ def test_what_is_told_is_counted() -> None:
 
 def test_memory_is_this_process_s() -> None:
     assert 1 << 20 < resident_bytes() < 1 << 40
+
+
+def test_an_alarm_on_failed_writes_hears_of_the_server_s_faults_alone() -> None:
+    errors = (NotFoundError("x"), ConflictError("x"), InvalidError("x"), DeniedError("x"), UnavailableError("x"))
+    assert [outcome_of(each) for each in errors] == ["refused"] * 4 + ["failed"]
+    refused = UnavailableError("x")
+    refused.violations = (Violation(Code.STORE_UNAVAILABLE, "x"),)
+    assert outcome_of(refused) == "refused"

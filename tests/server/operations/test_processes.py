@@ -18,6 +18,7 @@ import pytest
 
 from gitreg.git import Repository
 from gitreg.layout import MAIN
+from gitreg.server.auth.limits import Table
 from tests.attacks import raw
 from tests.gate.support import version_file
 from tests.gate_hooks.support import Server, run
@@ -109,6 +110,38 @@ def test_two_workers_over_one_repository_lose_nothing_and_count_together(made: P
         assert (status, json.loads(said)["ready"], headers["x-request-id"]) == (200, True, "mine")
         process.send_signal(signal.SIGTERM)
         assert process.wait(2 * PATIENCE) in ENDED
+
+
+def test_workers_whose_supervisor_is_killed_finish_and_end(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with _served(made, tmp_path, "--workers", "2") as (site, process):
+        assert site.ask("GET", "/models", [("Authorization", "Bearer gitreg_wrong")])[0] == 401
+        (table,) = tmp_path.glob("gitreg-workers-*/rate-failures")
+        assert len(Table(table)) == 1  # whichever worker it was
+        with site.connect() as connection:
+            commit, request = _push_of(site, site.clone(ALICE, tmp_path))
+            connection.sendall(request[:-100])
+            wait_for(lambda: any((site.registry.path / "objects").glob("tmp_objdir*")))
+            process.kill()
+            process.wait()
+            wait_for(lambda: not _takes_connections(site))
+            connection.sendall(request[-100:])
+            said = b""
+            while more := connection.recv(4096):
+                said += more
+        assert b"ok refs/heads/main" in said
+        wait_for(lambda: not _group_lives(process.pid))
+        assert site.registry.tip() == commit
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _push_of(site: Site, clone: Clone) -> tuple[str, bytes]:

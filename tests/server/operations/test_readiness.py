@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +14,9 @@ from starlette.testclient import TestClient
 
 from gitreg.errors import UnavailableError
 from gitreg.objects import LocalStore
+from gitreg.server.idempotency import Remembered
 from gitreg.server.operations.metrics import Meters
-from gitreg.server.operations.readiness import Readiness, probes
+from gitreg.server.operations.readiness import Check, Readiness, probes
 from gitreg.server.operations.routes import routes
 from tests.gate_hooks.support import run
 from tests.server.githttp.site import make_registry
@@ -53,6 +57,48 @@ def test_each_thing_that_is_wrong_is_named(git_dir: Path) -> None:
     assert set(found) == {"gate", "log"}
     assert "not executable" in found["gate"]
     assert "cut off" in found["log"] or "audit" in found["log"]
+
+
+def test_a_registry_of_before_a_setting_was_asked_for_is_ready(git_dir: Path) -> None:
+    """Its pushes are judged and logged as they were; `serve` says so at its start, and the doctor."""
+    run(["git", "config", "--unset", "core.fsync"], git_dir)
+    assert _found(git_dir) == {}
+    run(["git", "config", "receive.fsckObjects", "false"], git_dir)
+    assert "receive.fsckObjects" in _found(git_dir)["gate"]
+    run(["git", "config", "receive.fsckObjects", "true"], git_dir)
+    run(["git", "config", "--unset", "gitreg.identity"], git_dir)
+    assert "gitreg.identity" in _found(git_dir)["gate"]
+
+
+@pytest.mark.parametrize(("age", "is_ready"), [(-3600, True), (60, False), (3600, True)])
+def test_a_lock_that_keeps_main_from_being_written_is_told_and_an_old_one_taken_away(
+    git_dir: Path, age: int, *, is_ready: bool
+) -> None:
+    lock = git_dir / "refs" / "heads" / "main.lock"
+    lock.touch()
+    then = time.time() - age
+    os.utime(lock, (then, then))
+    found = _found(git_dir)
+    assert ("main.lock" not in found.get("writes", "")) == is_ready
+    assert found.keys() <= {"writes"}
+    assert lock.exists() == (age < 3600)
+
+
+def test_a_server_that_can_note_no_request_is_not_ready(git_dir: Path) -> None:
+    remembered = Remembered(git_dir)
+    looked = Readiness(
+        probes(git_dir, lambda: LocalStore(git_dir.parent / "store"), remembers=remembered.check), kept=-1
+    )
+
+    async def writes() -> Check:
+        return next(each for each in await looked.checks() if each.name == "writes")
+
+    with contextlib.closing(remembered):
+        assert asyncio.run(writes()).fine
+        remembered.opened().execute("PRAGMA query_only = ON")
+        assert "cannot be looked up" in asyncio.run(writes()).message
+        remembered.opened().execute("PRAGMA query_only = OFF")
+        assert asyncio.run(writes()).fine
 
 
 def test_without_main_or_repository_nothing_is_ready(git_dir: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import io
 import json
 import logging
 import logging.config
 import re
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -122,13 +124,17 @@ def test_what_is_logged_within_a_request_has_its_id() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found["time"])
 
 
-def test_the_configured_log_is_json_without_secrets(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_configured_log_is_json_without_secrets(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     token = "gitreg_abcdefghij_" + "A" * 49
     formed = configuration("json", "info")
     handler = logging.config.DictConfigurator(formed)
     before = (logging.root.handlers[:], logging.root.level)
     try:
-        handler.configure()
+        with monkeypatch.context() as patched, io.StringIO() as of_then:  # whoever configured it may be gone
+            patched.setattr(sys, "stderr", of_then)
+            handler.configure()
         logging.getLogger("gitreg.test").warning("it was %s", token)
     finally:
         for each in logging.root.handlers:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from gitreg.git import Repository
 from gitreg.names import UserName
 from gitreg.server.app import create_app
 from gitreg.server.auth.token_file import TokenFile
@@ -69,6 +70,17 @@ class Rest:
             answer = self.ask("POST", "/models/register", json=registering(name, version, **more))
             assert answer.status_code == 201, answer.text
         return name
+
+    def put(self, name: str, data: bytes) -> None:
+        """Commit a file at the top of the repository, past the server."""
+        with Repository.open(self.path) as repository:
+            blob = repository.run(["hash-object", "-w", "--stdin"], input=data).decode().strip()
+            lines = repository.run(["ls-tree", "main"]).decode().splitlines()
+            kept = [line for line in lines if not line.endswith(f"\t{name}")]
+            entries = "\n".join([*kept, f"100644 blob {blob}\t{name}"]) + "\n"
+            tree = repository.run(["mktree"], input=entries.encode()).decode().strip()
+            commit = repository.run(["commit-tree", tree, "-p", "main", "-m", "By hand"]).decode().strip()
+            repository.run(["update-ref", "refs/heads/main", commit])
 
     def store(self, data: bytes, user: str = "root") -> dict[str, Any]:
         """Upload a file; give its digest and size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import resource
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from starlette.requests import Request
 
 from gitreg.cli import serve as cli_serve
 from gitreg.digest import Digest
+from gitreg.errors import UnavailableError
 from gitreg.git import Repository
 from gitreg.git.history import first_parents
 from gitreg.objects import LocalStore
@@ -34,18 +36,6 @@ if TYPE_CHECKING:
     from tests.server.rest.client import Rest
 
 
-def put(rest: Rest, name: str, data: bytes) -> None:
-    """Commit a file at the top of the repository, past the server."""
-    with Repository.open(rest.path) as repository:
-        blob = repository.run(["hash-object", "-w", "--stdin"], input=data).decode().strip()
-        lines = repository.run(["ls-tree", "main"]).decode().splitlines()
-        kept = [line for line in lines if not line.endswith(f"\t{name}")]
-        entries = "\n".join([*kept, f"100644 blob {blob}\t{name}"]) + "\n"
-        tree = repository.run(["mktree"], input=entries.encode()).decode().strip()
-        commit = repository.run(["commit-tree", tree, "-p", "main", "-m", "By hand"]).decode().strip()
-        repository.run(["update-ref", "refs/heads/main", commit])
-
-
 def test_the_past_is_read_by_the_rules_of_now(tmp_path: Path) -> None:
     make_registry(tmp_path / "models.git")
     with serve(tmp_path / "models.git") as rest:
@@ -63,7 +53,7 @@ def test_the_past_is_read_by_the_rules_of_now(tmp_path: Path) -> None:
         paths += [f"/deployments?model={name}", f"/deployments/dev/{name}"]
         allowed = {rest.ask("GET", path, "alice", params=params(path, at)).status_code for path in paths}
         assert allowed <= {200, 404}
-        put(rest, "access.yaml", type(ACCESS)(grants=ACCESS.grants[-1:]).to_bytes())
+        rest.put("access.yaml", type(ACCESS)(grants=ACCESS.grants[-1:]).to_bytes())
         for path in paths:
             problem(rest.ask("GET", path, "alice", params=params(path, at)), 403)
         for path in ("/models", "/deployments"):
@@ -77,7 +67,7 @@ def params(path: str, at: str) -> dict[str, str]:
 
 
 def test_the_cursor_of_a_search_tells_nothing_of_rows_that_one_may_not_read(rest: Rest) -> None:
-    scores = {"risk/seen1": 0.5, "risk/seen2": 0.1, "audio/unseen1": 0.987654, "audio/unseen2": 0.3, "risk/seen3": 0.05}
+    scores = {"risk/light1": 0.5, "risk/light2": 0.1, "audio/dark1": 0.987654, "audio/dark2": 0.3, "risk/light3": 0.05}
     for model, score in scores.items():
         body = registering(model, "1.0.0", metrics={"hushed": score})
         assert rest.ask("POST", "/models/register", json=body).status_code == 201
@@ -90,9 +80,9 @@ def test_the_cursor_of_a_search_tells_nothing_of_rows_that_one_may_not_read(rest
         if cursor is None:
             break
         said = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        assert b"unseen" not in said
+        assert b"dark" not in said
         assert b"0.987654" not in said
-    assert found == ["risk/seen1", "risk/seen2", "risk/seen3"]
+    assert found == ["risk/light1", "risk/light2", "risk/light3"]
 
 
 def test_what_may_take_long_is_bounded_for_each_caller(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +117,16 @@ def test_what_may_take_long_is_bounded_for_each_caller(rest: Rest, monkeypatch: 
         object.__setattr__(rest.serving, "questions", before)
 
 
-def test_there_are_fewer_connections_than_files() -> None:
-    assert 64 <= cli_serve._most_connections() <= 4096
+def test_there_are_fewer_connections_than_files_and_as_many_files_as_there_may_be() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(before[0], 512), before[1]))
+        most = cli_serve._most_connections()
+        now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert 64 <= most <= 4096
+    assert now == (8192 if before[1] == resource.RLIM_INFINITY else min(8192, before[1]))
 
 
 def test_events_are_read_from_the_beginning_without_walking_again(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +151,57 @@ def test_events_are_read_from_the_beginning_without_walking_again(rest: Rest, mo
         assert kept.after(repository, expected[0], expected[1], 3) is None
         assert kept.after(repository, expected[-1], "0" * 40, 3) is None
         assert walks == expected[-2:]
+
+
+def test_the_order_of_events_outlives_the_process_and_damage(
+    rest: Rest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chain, "_WORTH", 1)
+    rest.model("1.0.0")
+    path = tmp_path / "gitreg" / chain.NAME
+    with Repository.open(rest.path) as repository:
+        expected = repository.run(["rev-list", "--first-parent", "--reverse", "main"]).decode().split()
+        tip, many = expected[-1], len(expected) + 1
+        assert chain.Chain(path).after(repository, expected[-2], None, many) == expected[:-1]
+        wait_for(path.exists)
+        monkeypatch.setattr(chain, "_WORTH", 1 << 40)
+        whole = path.read_bytes()
+        walks: list[str | None] = []
+
+        def walk(repository: Repository, tip: str, since: str | None = None) -> Iterator[str]:
+            walks.append(since)
+            return first_parents(repository, tip, since)
+
+        monkeypatch.setattr(chain, "first_parents", walk)
+        assert chain.Chain(path).after(repository, tip, None, many) == expected
+        assert walks.pop() == expected[-2]
+        foreign = hashlib.sha256(b"1" * 20).digest() + b"1" * 20
+        for damaged in (whole[:-1], whole[:-20], whole[:40] + bytes([whole[40] ^ 1]) + whole[41:], b"", foreign):
+            path.write_bytes(damaged)
+            assert chain.Chain(path).after(repository, tip, None, many) == expected
+            assert walks.pop() is None
+        assert not walks
+
+
+def test_whoever_follows_events_waits_for_no_long_history(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def slow(repository: Repository, tip: str, since: str | None = None) -> Iterator[str]:
+        assert go_on.wait(PATIENCE)
+        return first_parents(repository, tip, since)
+
+    monkeypatch.setattr(chain, "first_parents", slow)
+    rest.model("1.0.0")
+    with Repository.open(rest.path) as repository:
+        expected = repository.run(["rev-list", "--first-parent", "--reverse", "main"]).decode().split()
+        hasty = chain.Chain(patience=0.05)
+        with pytest.raises(UnavailableError, match="for the first time"):
+            hasty.after(repository, expected[-1], None, 3)
+        assert hasty.after(repository, expected[-1], expected[-3], 3) == expected[-2:]
+        assert hasty.after(repository, expected[-1], expected[-1], 3) == []
+        go_on.set()
+        wait_for(lambda: hasty._tip is not None)
+        assert hasty.after(repository, expected[-1], None, 3) == expected[:3]
 
 
 # Uploads

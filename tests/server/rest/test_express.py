@@ -122,5 +122,5 @@ def test_what_is_in_memory_is_told_without_git(rest: Rest, model: str) -> None:
         with pytest.raises(NotAtHandError):
             registry.target.repository.run(["version"])
         with pytest.raises(NotAtHandError):
-            registry.snapshot().read(f"models/{model}/unheard-of/path")
+            registry.snapshot().read(".gitreg/schemas/manifest.schema.json")
     assert registry.target.repository.run(["version"])

@@ -3,12 +3,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import json
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.server.rest.client import problem
+from gitreg.digest import Digest
+from gitreg.objects import LocalStore
+from tests.server.rest.client import problem, registering
 from tests.server.serving import HOST, PATIENCE, wait_for
 
 if TYPE_CHECKING:
@@ -31,7 +34,8 @@ def test_a_file_comes_with_its_digest(rest: Rest, file: str) -> None:
     assert answer.headers["etag"] == f'"{digest}"'
     assert answer.headers["content-disposition"] == "attachment"
     assert answer.headers["content-type"] == "application/octet-stream"
-    assert rest.ask("GET", file, headers={"If-None-Match": f'"{digest}"'}).status_code == 304
+    for tag in (f'"{digest}"', f'W/"{digest}"', f'"other", "{digest}"', "*"):
+        assert rest.ask("GET", file, headers={"If-None-Match": tag}).status_code == 304
     head = rest.ask("HEAD", file)
     assert (head.headers["content-length"], head.content) == ("10240", b"")
 
@@ -95,13 +99,15 @@ def test_an_upload_begins_with_the_question_whether_it_is_needed(rest: Rest) -> 
     data = b"a file to upload"
     body = {"digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "size": len(data)}
     offered = rest.ask("POST", "/uploads", json=body)
-    assert offered.status_code == 201
+    assert offered.status_code == 200
     assert (offered.json()["method"], offered.json()["present"]) == ("PUT", False)
     sent = rest.ask("PUT", offered.json()["url"], content=data, headers=offered.json()["headers"])
     assert (sent.status_code, sent.json()["size"]) == (201, len(data))
     known = rest.ask("POST", "/uploads", json=body)
     assert (known.status_code, known.json()["present"]) == (200, True)
     assert rest.ask("GET", offered.json()["url"]).json()["received"] == len(data)
+    stored = rest.ask("PUT", offered.json()["url"], headers={"Content-Range": f"bytes */{len(data)}"})
+    assert (stored.status_code, stored.json()["present"]) == (201, True)
 
 
 def test_other_bytes_than_those_of_the_digest_are_not_kept(rest: Rest) -> None:
@@ -212,6 +218,47 @@ def test_who_reads_some_models_sees_their_files_alone(rest: Rest) -> None:
     } == {"risk"}
     problem(rest.ask("GET", f"/models/{other}", "mole"), 403)
     problem(rest.ask("GET", "/models/vision/nothing", "mole"), 403)
+
+
+@pytest.mark.parametrize("bytes_left", [0, 5, 100])
+def test_a_file_that_the_store_has_otherwise_is_damaged_before_its_first_byte(rest: Rest, bytes_left: int) -> None:
+    data = b"weights that are damaged later %d" % bytes_left
+    stored = rest.store(data)
+    name = rest.model("1.0.0", artifacts=[{"path": "w.bin", **stored, "format": "safetensors"}])
+    blob = LocalStore(rest.path.parent / "store").path_of(Digest.parse(stored["digest"]))
+    assert blob is not None
+    blob.chmod(0o600)
+    blob.write_bytes(data[:bytes_left].ljust(bytes_left, b"x"))
+    path = f"/models/{name}/versions/1.0.0/files/w.bin"
+    for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"Range": "bytes=0-3"})):
+        answer = rest.ask(method, path, headers=headers)
+        assert answer.status_code == 500
+        assert "immutable" not in answer.headers["cache-control"]
+    assert "is damaged in the store" in problem(rest.ask("GET", path), 500)["detail"]
+
+
+def test_nobody_is_told_where_things_lie_on_the_server(rest: Rest, file: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The log is. What is asked here meets the gate's own errors, a page's, and git's."""
+    store, hook = rest.path.parent / "store", rest.path / "hooks" / "pre-receive"
+    away, aside = store.rename(store.with_name("away")), hook.rename(hook.with_name("aside"))
+    try:
+        artifacts = [{"path": "w.bin", "digest": f"sha256:{'1' * 64}", "size": 3, "format": "safetensors"}]
+        registered = rest.ask("POST", "/models/register", json=registering("risk/lost", "1.0.0", artifacts=artifacts))
+        model = file.removeprefix("/models/").partition("/versions/")[0]
+        page = rest.ask("GET", f"/ui/models/{model}/1.0.0/tensors", headers={"Accept": "text/html"})
+        pushed = rest.ask("GET", "/registry.git/info/refs?service=git-receive-pack")
+    finally:
+        away.rename(store)
+        aside.rename(hook)
+    found = problem(registered, 503)
+    assert "the object store '<store>' does not exist" in json.dumps(found)
+    assert (pushed.status_code, "pre-receive: <repository>/hooks/pre-receive is missing" in pushed.text) == (403, True)
+    for answer in (registered, page, pushed):
+        assert str(rest.path.parent) not in answer.text
+        assert "/store" not in answer.text
+    told = "\n".join(record.getMessage() for record in caplog.records)
+    assert str(store) in told
+    assert str(hook) in told
 
 
 def test_a_store_that_is_away_is_told_as_such_and_not_where_it_was(rest: Rest, file: str) -> None:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -154,11 +158,57 @@ def test_what_a_process_is_at_it_begins_no_second_time(
     remembered.begin(request)
     with pytest.raises(UnderwayError):
         remembered.begin(request)
-    with closing(Remembered(tmp_path)) as other:  # which cannot know whether the first is alive
+    with closing(Remembered(tmp_path)) as other:  # to which the first is as good as gone
         assert other.begin(request) == Abandoned(tip=TIP)
         remembered.failed(request)  # the first comes to an end, and leaves the other's alone
         other.done(request, DONE)
         assert remembered.begin(request) == DONE
+
+
+_KILLED = """
+import sys, time
+from pathlib import Path
+from gitreg.server.idempotency import Remembered, named
+
+remembered = Remembered(Path(sys.argv[1]))
+assert remembered.begin(named("user:alice", "key", b"body", "0" * 40)) is None
+print("begun", flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_was_at_is_taken_over_once_it_cannot_land_unseen(
+    remembered: Remembered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert once.SURE < idempotency.GONE < idempotency.ABANDONED
+    request = named("user:alice", "key", b"body", TIP)
+    with subprocess.Popen([sys.executable, "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"begun\n"
+        with monkeypatch.context() as patched:
+            patched.setattr(idempotency, "GONE", -1.0)
+            with pytest.raises(UnderwayError):
+                remembered.begin(request)
+        process.kill()
+    with pytest.raises(UnderwayError):  # not at once: its commit may be under way
+        remembered.begin(request)
+    monkeypatch.setattr(idempotency, "GONE", -1.0)
+    assert remembered.begin(request) == Abandoned(tip=TIP)
+    (own,) = (tmp_path / "gitreg" / idempotency.AT_WORK).iterdir()
+    assert own.name == remembered._living.name
+
+
+def test_a_file_of_an_older_server_is_read_on(tmp_path: Path) -> None:
+    (tmp_path / "gitreg").mkdir()
+    request = named("user:alice", "key", b"body", TIP)
+    with closing(sqlite3.connect(tmp_path / "gitreg" / idempotency.NAME)) as connection, connection:
+        connection.executescript(idempotency._SCHEMA.replace(", owner TEXT", ""))
+        values = (request.id, request.caller, request.body, time.time(), TIP)
+        connection.execute("INSERT INTO requests(id, caller, body, begun, tip) VALUES (?, ?, ?, ?, ?)", values)
+    with closing(Remembered(tmp_path)) as opened:
+        with pytest.raises(UnderwayError):
+            opened.begin(request)
+        assert opened.begin(named("user:alice", "other", b"body", TIP)) is None
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
+from gitreg.access import Action
 from gitreg.git import Repository, refs, write_commit
 from gitreg.layout import MAIN
 from gitreg.server.rest import happening
@@ -131,6 +133,77 @@ def test_a_page_of_a_search_does_not_tell_whether_more_that_is_hidden_follows(re
         return answer.text
 
     assert asked("version = '3.0.1'") == asked("version = '3.0.0'")
+    assert start
+
+
+def test_descent_is_asked_of_what_may_be_read_alone(rest: Rest, start: str) -> None:
+    rest.model("1.0.0", parents=[f"{HIDDEN}@1.0.0"])
+    for where in ("/search?q=", "/ui/search?q=", "/recommend?need=dogs&where="):
+        for model, call in ((HIDDEN, "descends_from"), ("vision/nothing", "ancestor_of")):
+            path = where + quote(f"{call}('{model}@1.0.0') or metrics.auc > 2")
+            answer = rest.ask("GET", path, "mole")
+            assert answer.status_code == 403
+            assert f"you may not read {model}" in answer.text
+            assert rest.ask("GET", path, "root").status_code == 200
+    assert start
+
+
+def test_descent_ends_where_reading_does(rest: Rest, start: str) -> None:
+    root = rest.model("1.0.0")
+    near = rest.model("1.0.0", parents=[f"{root}@1.0.0"])
+    hidden = registering(HIDDEN + "-between", "1.0.0", parents=[f"{root}@1.0.0"])
+    assert rest.ask("POST", "/models/register", json=hidden).status_code == 201
+    leaf = rest.model("1.0.0", parents=[f"{HIDDEN}-between@1.0.0"])
+
+    def found(question: str, user: str) -> set[str]:
+        answer = rest.ask("GET", "/search", user, params={"q": question})
+        return {each["model"] for each in answer.json()["items"]}
+
+    down, up = f"descends_from('{root}@1.0.0')", f"ancestor_of('{leaf}@1.0.0')"
+    assert found(down, "root") == {near, f"{HIDDEN}-between", leaf}
+    assert found(down, "mole") == {near}
+    assert found(up, "root") == {root, f"{HIDDEN}-between"}
+    assert found(up, "mole") == set()
+    assert start
+
+
+def test_no_model_is_named_as_meant_that_may_not_be_read(rest: Rest, start: str) -> None:
+    sought = "risk/" + HIDDEN.partition("/")[2]
+    assert problem(rest.ask("GET", f"/models/{sought}"), 404)["hint"] == f"did you mean {HIDDEN}?"
+    deploying = {"model": sought, "version": "1.0.0", "environment": "staging"}
+    for answer in (
+        rest.ask("GET", f"/models/{sought}", "mole"),
+        rest.ask("GET", f"/models/version?model={sought}", "mole"),
+        rest.ask("POST", "/models/version", "mole", json=registering(sought, "1.0.0")),
+        rest.ask("POST", "/models/deploy", "bob", json=deploying | {"model": "risk/unseeen"}),
+    ):
+        assert problem(answer, 404)["hint"]
+        assert (HIDDEN in answer.text) == (answer.request.headers["authorization"].endswith(rest.token("bob")))
+    assert start
+
+
+def test_who_writes_and_may_not_read_is_told_what_was_done_and_no_more(rest: Rest, start: str) -> None:
+    name = rest.model("1.0.0", description="Known to those who read.")
+    deploying = {"model": name, "version": "latest", "environment": "staging"}
+    shown = rest.ask("POST", "/models/deploy?dry_run=true", "bob", json=deploying).json()
+    assert (shown["about"] is not None, "+version: 1.0.0" in shown["diff"]) == (True, True)
+    with rest.client("root", Action.DEPLOY) as client:
+        for more in ("?dry_run=true", ""):
+            answer = client.post(f"/models/deploy{more}", json=deploying)
+            written = answer.json()
+            assert (answer.status_code, written.get("about"), written.get("diff")) == (200, None, None)
+            assert written["notes"] == [f"what it changes is not shown: you may not read {name}"]
+    with rest.client("root", Action.REGISTER) as client:
+        mine = registering(name, "1.1.0", description="Mine.")
+        assert "Mine." in client.post("/models/register?dry_run=true", json=mine).json()["diff"]
+        assert client.post("/models/register", json=mine).json()["about"]["description"] == "Mine."
+    said = set()
+    for model, version in ((name, "9.9.9"), (name, "champion"), ("risk/m", "latest"), ("risk/nothing", "1.0.0")):
+        missing = {"model": model, "version": version, "environment": "prod"}
+        answer = rest.ask("POST", "/models/deploy", "carol", json=missing)
+        found = problem(answer, 404)
+        said.add((found["detail"].replace(model, "x"), found["hint"].replace(model, "x")))
+    assert len(said) == 1
     assert start
 
 

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gitreg.gate_hooks.audit import proof
 from gitreg.git import Repository
-from tests.server.rest.client import problem, registering
+from gitreg.registry import open_registry
+from gitreg.server.rest import happening
+from tests.server.githttp.site import make_registry
+from tests.server.rest.client import make_token, problem, registering, serve
+from tests.server.serving import HOST, PATIENCE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gitreg.gate_hooks.audit.result import Verified
     from tests.server.rest.client import Rest
 
 
@@ -26,6 +36,21 @@ def pages(rest: Rest, path: str, limit: int, **query: str) -> list[Any]:
         if cursor is None:
             return found
     raise AssertionError("it has no end")
+
+
+def test_a_cursor_that_is_none_is_told_of(rest: Rest) -> None:
+    name = rest.model("1.0.0")
+    for path in ("/models", f"/models/{name}/versions", "/search"):
+        answer = rest.ask("GET", path, params={"cursor": "xx"})
+        assert (answer.status_code, "'xx'" in answer.json()["detail"]) == (422, True)
+
+
+def test_a_search_without_a_condition_finds_all_and_a_mistake_is_pointed_at(rest: Rest) -> None:
+    name = rest.model("1.0.0", "1.1.0")
+    found = rest.ask("GET", "/search", params={"order_by": "created", "limit": 500}).json()["items"]
+    assert [each["version"] for each in found if each["model"] == name] == ["1.1.0", "1.0.0"]
+    [said] = rest.ask("GET", "/search", params={"q": "size > 2XB"}).json()["violations"]
+    assert said["message"].split("\n") == ["size > 2XB", "       ^ compared as a number"]
 
 
 def test_a_read_that_the_client_has_is_not_sent_again(rest: Rest) -> None:
@@ -75,10 +100,51 @@ def test_what_others_commit_does_not_make_a_deployment_new(rest: Rest) -> None:
         assert rest.ask("GET", each, headers=headers).status_code == 200
 
 
-def test_a_model_that_is_not_there_is_not_unchanged(rest: Rest) -> None:
+def test_what_is_not_there_is_not_unchanged(rest: Rest) -> None:
     tag = rest.ask("GET", "/models").headers["etag"]
-    rest.model("1.0.0")
-    problem(rest.ask("GET", "/models/risk/never", headers={"If-None-Match": tag}), 404)
+    name = rest.model("1.0.0")
+    now = rest.ask("GET", "/models").headers["etag"]
+    for path in (
+        "/models/risk/never",
+        "/models/risk/never/versions",
+        f"/models/{name}/card",
+        f"/models/{name}/versions/9.9.9",
+        f"/models/{name}/versions/prod",
+        f"/models/version?model={name}&version=9.9.9",
+        f"/models/version?model={name}&version=nowhere",
+        "/deployments?environment=nowhere",
+        "/deployments?model=risk/never",
+    ):
+        for each in (tag, now, "*"):
+            problem(rest.ask("GET", path, headers={"If-None-Match": each}), 404)
+    assert rest.ask("GET", f"/models/{name}/versions/1.0.0", headers={"If-None-Match": "*"}).status_code == 304
+
+
+def test_a_list_is_new_only_where_models_or_what_runs_have_changed(tmp_path: Path) -> None:
+    make_registry(tmp_path / "models.git")
+    with serve(tmp_path / "models.git") as rest:
+        name = rest.model("1.0.0", "2.0.0")
+        lists = (
+            "/models",
+            "/deployments",
+            f"/search?q=model='{name}'",
+            f"/compare?version={name}@1.0.0&version={name}@2.0.0",
+            "/recommend?need=a version",
+            f"/models/{name}/versions/1.0.0/lineage",
+            f"/models/{name}/versions/1.0.0/diff?to=1.0.0",
+        )
+        tag = rest.ask("GET", "/models").headers["etag"]
+        rest.put("NOTES", b"of no model")
+        for path in lists:
+            same = rest.ask("GET", path, headers={"If-None-Match": tag})
+            assert same.status_code == 304, same.text
+            assert same.headers["etag"] == tag
+            # Whether it was models that changed is not for who may not read them all.
+            assert rest.ask("GET", path, "mole", headers={"If-None-Match": tag}).status_code == 200
+        assert rest.ask("PUT", f"/status/staging/{name}", json={"version": "1.0.0"}).status_code == 200
+        for path in lists:
+            assert rest.ask("GET", path, headers={"If-None-Match": tag}).status_code == 200
+        problem(rest.ask("GET", "/search?q=(", headers={"If-None-Match": "*"}), 422)
 
 
 def test_a_version_is_named_in_one_parameter_or_in_two(rest: Rest) -> None:
@@ -139,6 +205,35 @@ def test_lineage_diff_and_comparison(rest: Rest) -> None:
     assert "0.75" in diff.text
     compared = rest.ask("GET", "/compare", params={"version": [f"{name}@1.0.0", f"{base}@1.0.0"]})
     assert compared.status_code == 200, compared.text
+
+
+def test_an_alias_and_the_approvals_of_a_version_are_read_where_they_are_written(rest: Rest) -> None:
+    name = rest.model("1.0.0", "1.1.0")
+    alias, approvals = f"/models/{name}/aliases/best", f"/models/{name}/versions/1.0.0/approvals"
+    problem(rest.ask("GET", alias), 404)
+    assert rest.ask("GET", approvals).json() == {"items": [], "next": None}
+    assert rest.ask("PUT", alias, json={"version": "1.0.0"}).is_success
+    assert rest.ask("PUT", f"{approvals}/prod", json={"comment": "Good."}).is_success
+    shown = rest.ask("GET", alias)
+    assert shown.json() == rest.ask("GET", f"/models/{name}/versions/1.0.0").json()
+    assert rest.ask("GET", alias, headers={"If-None-Match": shown.headers["etag"]}).status_code == 304
+    problem(rest.ask("GET", f"/models/{name}/aliases/staging"), 404)
+    (verdict,) = rest.ask("GET", approvals).json()["items"]
+    assert (verdict["environment"], verdict["user"], verdict["comment"]) == ("prod", "root", "Good.")
+    assert verdict["manifest_digest"] == shown.json()["manifest_digest"]
+
+
+def test_the_environments_are_listed_in_their_order(rest: Rest) -> None:
+    found = rest.ask("GET", "/environments", "stranger").json()["items"]
+    assert [(each["name"], each.get("after")) for each in found] == [("staging", None), ("prod", "staging")]
+    problem(rest.ask("GET", "/environments", None), 401)
+
+
+@pytest.mark.parametrize("path", ["aliases/best", "versions/1.0.0/approvals"])
+def test_whether_a_hidden_model_has_an_alias_or_approvals_is_not_told(rest: Rest, path: str) -> None:
+    answers = [rest.ask("GET", f"/models/audio/{name}/{path}", "mole") for name in ("quiet", "none-such")]
+    assert [each.status_code for each in answers] == [403, 403]
+    assert answers[0].json()["detail"].replace("quiet", "none-such") == answers[1].json()["detail"]
 
 
 def test_lineage_tells_nothing_of_models_that_one_may_not_read(rest: Rest) -> None:
@@ -209,6 +304,29 @@ def test_the_proof_of_the_audit_log_is_for_admins(rest: Rest) -> None:
     rest.model()
     assert rest.ask("GET", "/audit/verify").json()["landed"] > 0
     problem(rest.ask("GET", "/audit/verify", "alice"), 403)
+
+
+def test_a_proof_that_takes_long_shows_signs_of_life_and_ends_with_its_answer(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, real = threading.Event(), proof.verify
+
+    def slow(repository: Repository) -> Verified:
+        assert go_on.wait(PATIENCE)
+        return real(repository)
+
+    rest.model()
+    monkeypatch.setattr(proof, "verify", slow)
+    monkeypatch.setattr(happening, "_SIGN_OF_LIFE", 0.01)
+    with rest.client("root") as client, client.stream("GET", "/audit/verify") as answer:
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        pieces = answer.iter_bytes()
+        assert next(pieces).strip() == b""
+        go_on.set()
+        assert json.loads(b"".join(pieces))["landed"] > 0
+    monkeypatch.setenv("GITREG_TOKEN", make_token(rest.path, "root"))
+    with open_registry(f"http://{HOST}:{rest.port}") as registry:
+        assert registry.verify_audit().landed > 0
 
 
 def test_a_refused_write_is_in_the_audit_log_with_its_address(rest: Rest) -> None:

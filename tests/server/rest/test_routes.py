@@ -102,3 +102,11 @@ def test_who_deploys_to_the_next_environment_alone_promotes_without_naming_it(re
     assert rest.ask("GET", f"/deployments/prod/{name}").json()["version"] == "1.0.0"
     problem(rest.ask("POST", "/models/promote", json={"model": name, "source": "prod"}), 422)
     problem(rest.ask("POST", "/models/promote", json={"model": name, "source": "nowhere"}), 404)
+
+
+@pytest.mark.parametrize(
+    "path", ["/deployments?environment=", "/deployments?model=", "/log?model=", "/audit?since=", "/audit?until="]
+)
+def test_a_filter_that_says_nothing_is_not_taken_for_none(rest: Rest, path: str) -> None:
+    name = path.partition("?")[2].removesuffix("=")
+    assert problem(rest.ask("GET", path), 422)["detail"].startswith(f"{name}: ")

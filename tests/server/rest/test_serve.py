@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from gitreg.cli.serve import _listen
 from tests.server.githttp.site import make_registry
 from tests.server.rest.client import make_token, registering
 from tests.server.serving import PATIENCE, wait_for
@@ -92,6 +95,25 @@ def test_several_processes_serve_one_repository(path: Path, tmp_path: Path) -> N
         assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+def test_answers_are_not_held_back_to_be_sent_together() -> None:
+    async def is_sent_at_once() -> bool:
+        found: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        async def met(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted = writer.get_extra_info("socket")
+            found.set_result(bool(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+            writer.close()
+
+        listener = _listen("127.0.0.1", 0)
+        async with await asyncio.start_server(met, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            sent_at_once = await found
+            writer.close()
+        return sent_at_once
+
+    assert asyncio.run(is_sent_at_once())
+
+
 def refused(path: Path, *options: str) -> str:
     done = subprocess.run(
         command(path, *options), capture_output=True, text=True, timeout=4 * PATIENCE, check=False, env=dict(os.environ)
@@ -111,3 +133,5 @@ def test_it_listens_beyond_this_machine_only_where_callers_can_be_known(tmp_path
 def test_it_refuses_what_is_no_bare_registry(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path / "work")], check=True)
     assert "work tree" in refused(tmp_path / "work")
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "empty.git")], check=True)
+    assert "there is no branch main; gitreg server init" in refused(tmp_path / "empty.git")

@@ -194,7 +194,9 @@ def test_if_match_refuses_a_write_on_what_has_changed_since(rest: Rest) -> None:
     first = rest.ask("PATCH", f"/models/{name}", json={"task": "one"}, headers={"If-Match": read})
     assert first.status_code == 200
     problem(rest.ask("PATCH", f"/models/{name}", json={"task": "two"}, headers={"If-Match": read}), 412)
-    problem(rest.ask("PATCH", f"/models/{name}", json={"task": "two"}, headers={"If-Match": '"x"'}), 412)
+    for said in ('"x"', f"W/{read}", f"{read}, {read}"):
+        refused = rest.ask("PATCH", f"/models/{name}", json={"task": "two"}, headers={"If-Match": said})
+        assert "one strong ETag" in problem(refused, 412)["hint"]
     assert rest.ask("GET", f"/models/{name}").json()["task"] == "one"
 
 
@@ -234,7 +236,7 @@ def test_a_retry_finds_the_commit_of_a_server_that_was_killed_before_it_answered
     assert first.status_code == 201
     problem(rest.ask("POST", "/models/register", json=body, headers=headers), 409)
     rest.serving.remembered.close()
-    monkeypatch.setattr(idempotency, "ABANDONED", -1.0)
+    monkeypatch.setattr(idempotency, "GONE", -1.0)
     again = rest.ask("POST", "/models/register", json=body, headers=headers)
     assert again.status_code == 201, again.text
     assert again.json()["commit"] == first.json()["commit"]

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 100_000
 _MAX_DIRECTORY = 64 * 1024 * 1024
-_END, _END64, _LOCATOR, _ENTRY, _LOCAL = b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\1\2", b"PK\3\4"
+END, _END64, _LOCATOR, _ENTRY, _LOCAL = b"PK\5\6", b"PK\6\6", b"PK\6\7", b"PK\1\2", b"PK\3\4"
 _WIDE = 0xFFFF_FFFF
 _STEP = 1 << 16
 _STORED, _DEFLATED = 0, 8
-_TAIL = 22 + 65_535  # bytes of a zip that its end record lies in: it has a comment
+TAIL = 22 + 65_535  # bytes of a zip that its end record lies in: it has a comment
 
 
 class Entry(NamedTuple):
@@ -54,16 +54,16 @@ def entries(source: Source) -> list[Entry]:
 
 def _directory(source: Source) -> tuple[int, int, int]:
     """Find the directory: where it starts, its bytes, its entries. It has to end right before its end record."""
-    window = min(source.size, _TAIL)
+    window = min(source.size, TAIL)
     tail = source.peek(source.size - window, window)
-    at = tail.rfind(_END)
+    at = tail.rfind(END)
     if at < 0 or len(tail) - at < 22:  # noqa: PLR2004 - an end record without a comment
         refuse("the zip has no directory: truncated")
     end = source.size - window + at
     disk, first, here, count, length, start, comment = struct.unpack("<HHHHIIH", tail[at + 4 : at + 22])
     if len(tail) - at != 22 + comment:
         refuse("bytes follow the zip's end")
-    if tail.count(_END) > 1 and _END in tail[at + 4 :]:
+    if tail.count(END) > 1 and END in tail[at + 4 :]:
         refuse("two ends of a zip")
     if disk or first or here != count:
         refuse("a zip of several disks")
@@ -77,10 +77,10 @@ def _directory(source: Source) -> tuple[int, int, int]:
 
 def behind(source: Source) -> Source | None:
     """Find the zip that a file ends with, whatever comes before it: readers of zips look from the end."""
-    window = min(source.size, _TAIL)
+    window = min(source.size, TAIL)
     tail = source.peek(source.size - window, window)
     at = len(tail)
-    while (at := tail.rfind(_END, 0, at)) >= 0:
+    while (at := tail.rfind(END, 0, at)) >= 0:
         stop = source.size - window + at
         length, start = (
             int.from_bytes(tail[at + 12 : at + 16], "little"),
@@ -187,8 +187,8 @@ def may_end_as_zip(source: Source, entry: Entry) -> bool:
     """Whether an entry may end with a zip; all of it is unpacked for that, and little of it kept."""
     tail = b""
     for piece in _pieces(source, entry, entry.size):
-        tail = (tail + piece)[-_TAIL:]
-    return _END in tail
+        tail = (tail + piece)[-TAIL:]
+    return END in tail
 
 
 def _inflated(source: Source, entry: Entry, want: int) -> io.BytesIO:

@@ -175,7 +175,7 @@ class Authenticator:
 
     def _of_cookie(self, scope: Scope, address: str) -> Caller | None:
         cookies = header_values(scope, "cookie")
-        if not any("gitreg=" in each for each in cookies):
+        if not any("gitreg-" in each for each in cookies):
             return None
         now = self._clock()
         with _readable():

@@ -28,6 +28,15 @@ class TooManyRequestsError(UnavailableError):
         super().__init__(f"too many {what}", hint=f"try again in {self.retry_after} s")
 
 
+class CrowdedError(UnavailableError):
+    """More connections are open than the server keeps."""
+
+    retry_after = 10
+
+    def __init__(self) -> None:
+        super().__init__("too many connections are open", hint=f"try again in {self.retry_after} s")
+
+
 class MalformedError(InvalidError):
     """A request that HTTP does not allow."""
 

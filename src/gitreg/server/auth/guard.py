@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from functools import partial
 from http import HTTPStatus
@@ -10,14 +11,21 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gitreg.errors import DeniedError, GitregError
-from gitreg.server.auth.errors import MalformedError, TooLargeError, TooManyRequestsError, UnauthenticatedError
-from gitreg.server.auth.limits import Buckets
+from gitreg.server.auth.errors import (
+    CrowdedError,
+    MalformedError,
+    TooLargeError,
+    TooManyRequestsError,
+    UnauthenticatedError,
+)
+from gitreg.server.auth.limits import Buckets, Table
 from gitreg.server.auth.peers import address_of, header_values, is_secure, site_of
 from gitreg.server.auth.redact import redact
 from gitreg.server.auth.refusals import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from collections.abc import Awaitable, Callable, MutableMapping
+    from pathlib import Path
 
     from gitreg.server.auth.authenticator import Authenticator
     from gitreg.server.auth.callers import Caller
@@ -38,6 +46,7 @@ MAX_HEAD = 48 << 10
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _SHOWN = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 SECURITY = (
     (
@@ -63,8 +72,9 @@ _VARY = (b"vary", b"Authorization, Cookie")
 class Guard:
     """Wrap an ASGI application. Each request's `state` has its `caller` (None where nobody is known), and `secure`.
 
-    By `failed` in it a form that takes tokens counts a try that failed. The paths of `open_to_all`, and those below one
-    that ends with `/*`, are answered to strangers as well, for whom `caller` is None; every other one needs a caller.
+    By `failed` in it a form that takes tokens counts a try that failed. The paths of `OPEN`, and those below one that
+    ends with `/*`, are answered to strangers as well, for whom `caller` is None; every other one needs a caller.
+    Workers that are named one folder count `together` how often somebody asks.
     """
 
     def __init__(
@@ -73,18 +83,20 @@ class Guard:
         authenticator: Authenticator,
         refusals: Refusals,
         *,
-        open_to_all: Iterable[str] = OPEN,
         clock: Callable[[], float] = time.monotonic,
+        together: Path | None = None,
     ) -> None:
         settings = authenticator.settings
         self._app = app
         self._authenticator = authenticator
         self._refusals = refusals
-        self._open = tuple(open_to_all)
         self._clock = clock
-        self._known = Buckets(settings.rate)
-        self._strangers = Buckets(settings.rate_anonymous)
-        self._failures = Buckets(settings.rate_failed / 60, burst=settings.rate_failed)
+        known, strangers, failures = (
+            Table(together / f"rate-{each}" if together else None) for each in ("known", "strangers", "failures")
+        )
+        self._known = Buckets(settings.rate, table=known)
+        self._strangers = Buckets(settings.rate_anonymous, table=strangers)
+        self._failures = Buckets(settings.rate_failed / 60, burst=settings.rate_failed, table=failures)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or hand it on."""
@@ -98,6 +110,8 @@ class Guard:
         state["caller"], state["secure"] = None, is_secure(scope, self._authenticator.settings)
         state["failed"] = partial(self._failed, scope)
         try:
+            if "crowded" in state:  # `heads` says so
+                raise CrowdedError
             _check_head(scope)
             state["caller"] = caller = await self._caller(scope)
             self._limit(scope, caller)
@@ -113,7 +127,7 @@ class Guard:
         await self._app(scope, receive, self._watched(scope, send, ""))
 
     def _is_open(self, path: str) -> bool:
-        return any(path == each or (each.endswith("/*") and path.startswith(each[:-1])) for each in self._open)
+        return any(path == each or (each.endswith("/*") and path.startswith(each[:-1])) for each in OPEN)
 
     async def _caller(self, scope: Scope) -> Caller | None:
         """Find out who calls. Whoever fails too often is told so, and no log is filled with it."""
@@ -200,6 +214,8 @@ def _check_head(scope: Scope) -> None:
     size = sum(len(key) + len(value) for key, value in scope["headers"])
     if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEAD:
         raise TooLargeError(f"more than {MAX_HEADERS} headers, or {MAX_HEAD} bytes of them")
+    if not scope["path"].isprintable() and _CONTROL.search(scope["path"]):  # routes take a line's end for the path's
+        raise MalformedError("a path has no control characters")
     if len(header_values(scope, "host")) > 1:  # RFC 9112, 3.2: of two, a proxy may have looked at the other
         raise MalformedError("a request names one Host")
 
@@ -238,7 +254,7 @@ async def _refuse(scope: Scope, send: Send, error: GitregError) -> None:
         }
         kind, body = "application/problem+json", json.dumps(problem).encode()
     headers = [(b"content-type", kind.encode()), (b"content-length", b"%d" % len(body))]
-    if isinstance(error, TooManyRequestsError):
+    if isinstance(error, (TooManyRequestsError, CrowdedError)):
         headers.append((b"retry-after", b"%d" % error.retry_after))
     await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

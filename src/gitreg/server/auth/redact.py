@@ -14,7 +14,7 @@ _SECRETS = (
     re.compile(r"(eyJ)[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){0,4}"),
     # Something opaque: words of a sentence have no digit, capital or sign in them.
     re.compile(r"((?i:basic|bearer)\s+)(?!gitreg_|eyJ)(?=[a-z]*[A-Z0-9+/=_~-])[A-Za-z0-9+/=._~-]{4,}"),
-    re.compile(r"(\b(?:__Host-)?gitreg=)[^;\s\"']+"),
+    re.compile(r"(\b(?:__Host-)?gitreg(?:-[0-9a-f]{8})?=)[^;\s\"']+"),
     re.compile(r"(://[^/\s:@]{0,200}:)[^/\s@]{1,500}(?=@)"),
     re.compile(
         r"([?&](?:X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|X-Goog-Signature|X-Goog-Credential|sig|token|"

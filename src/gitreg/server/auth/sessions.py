@@ -23,6 +23,7 @@ _KEY_BYTES = 32
 _MAX_COOKIE = 4096
 # A cookie of this name is taken by browsers only with Secure, for this very host, so no neighbour can set it.
 _SECURE, _PLAIN = "__Host-gitreg", "gitreg"
+_MARK = 8
 
 
 class Sessions:
@@ -31,6 +32,8 @@ class Sessions:
     def __init__(self, git_dir: Path, hours: int = 12) -> None:
         self._key = _key_of(git_dir)
         self._seconds = hours * 3600
+        # Browsers send a host's cookies to all of its ports: each registry's has a name of its own.
+        self._mark = sha256(b"name\0" + self._key).hexdigest()[:_MARK]
 
     def start(self, caller: Caller, now: float, *, secure: bool) -> str:
         """Give the Set-Cookie of a session; it ends with what let the caller in."""
@@ -47,18 +50,18 @@ class Sessions:
         }
         body = urlsafe_b64encode(json.dumps(said, separators=(",", ":")).encode()).decode()
         value = f"{body}.{self._seal('session', body)}"
-        return f"{_name(secure=secure)}={value}; Max-Age={max(0, int(ends - now))}; {_attributes(secure=secure)}"
+        return f"{self._name(secure=secure)}={value}; Max-Age={max(0, int(ends - now))}; {_attributes(secure=secure)}"
 
     def end(self, *, secure: bool) -> str:
         """Give the Set-Cookie that ends a session."""
-        return f"{_name(secure=secure)}=; Max-Age=0; {_attributes(secure=secure)}"
+        return f"{self._name(secure=secure)}=; Max-Age=0; {_attributes(secure=secure)}"
 
     def read(self, cookies: list[str], now: float, address: str, *, secure: bool) -> Caller | None:
         """Find who signed in, by the Cookie headers of a request; None where nobody did, or the session ended.
 
         Whether the token still counts by which it began is not known here.
         """
-        value = _cookie(cookies, _name(secure=secure))
+        value = _cookie(cookies, self._name(secure=secure))
         body, _, seal = value.partition(".")
         if not seal or not hmac.compare_digest(seal.encode(), self._seal("session", body).encode()):
             return None
@@ -88,6 +91,9 @@ class Sessions:
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self.form_token(caller).encode()):
             raise DeniedError("this form is not from here, or its session ended", hint="load the page again")
 
+    def _name(self, *, secure: bool) -> str:
+        return f"{_SECURE if secure else _PLAIN}-{self._mark}"
+
     def _seal(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}\0{text}".encode("utf-8", "surrogatepass"), sha256).hexdigest()
 
@@ -107,10 +113,6 @@ def _key_of(git_dir: Path) -> bytes:
     if len(key) != _KEY_BYTES:
         raise IntegrityError(f"{path} is damaged", hint="take it away: a new one is made, and everybody signs in again")
     return key
-
-
-def _name(*, secure: bool) -> str:
-    return _SECURE if secure else _PLAIN
 
 
 def _attributes(*, secure: bool) -> str:

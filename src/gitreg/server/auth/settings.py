@@ -12,7 +12,7 @@ from gitreg.names import RegistryName, UserName, did_you_mean
 from gitreg.records import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gitreg.git import Repository
 
@@ -86,8 +86,9 @@ def read_settings(repository: Repository) -> AuthSettings:
 
 
 def settings_of(values: Mapping[str, Sequence[str]]) -> AuthSettings:
-    """Build the settings from git's keys, each with all of its values; other parts of the server have some as well."""
+    """Build the settings from git's keys, each with all of its values; InvalidError for one that nothing knows."""
     named = {key.removeprefix(SERVE): found for key, found in values.items() if key.startswith(SERVE)}
+    _check_known(SERVE.removesuffix("."), named, _SERVE_KEYS)
     serve = _Section(SERVE.removesuffix("."), named)
     proxies, by_socket = _proxies(serve)
     found = AuthSettings(
@@ -159,6 +160,28 @@ def _issuers(values: Mapping[str, Sequence[str]]) -> dict[str, IssuerSettings]:
     return issuers
 
 
+def _check_known(section: str, keys: Iterable[str], known: Sequence[str]) -> None:
+    for key in keys:
+        if key not in known:
+            near = did_you_mean(key, known)
+            raise InvalidError(
+                f"{section}.{key} is no setting", hint=f"did you mean {near}?" if near else ", ".join(known)
+            )
+
+
+# Of these, other parts of the server read the first two.
+_SERVE_KEYS = (
+    "primary",
+    "signedurls",
+    "url",
+    "anonymous",
+    "proxyheader",
+    "proxyfrom",
+    "rate",
+    "rateanonymous",
+    "ratefailed",
+    "sessionhours",
+)
 _ISSUER_KEYS = (
     "issuer",
     "audience",
@@ -173,12 +196,7 @@ _ISSUER_KEYS = (
 
 
 def _issuer(name: str, section: _Section) -> IssuerSettings:
-    for key in section.values:
-        if key not in _ISSUER_KEYS:
-            near = did_you_mean(key, _ISSUER_KEYS)
-            raise InvalidError(
-                f"{section.name}.{key} is no setting", hint=f"did you mean {near}?" if near else ", ".join(_ISSUER_KEYS)
-            )
+    _check_known(section.name, section.values, _ISSUER_KEYS)
     issuer = section.one("issuer", web_url)
     audiences = tuple(section.all("audience", _word))
     if issuer is None or not audiences:

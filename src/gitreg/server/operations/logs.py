@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
+import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,22 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
+class Stderr(logging.StreamHandler[TextIO]):
+    """Write to standard error, whichever file that is by then: the one of the beginning may be closed."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        """Standard error as it is now."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: TextIO) -> None:
+        """Stay with standard error."""
+
+
 def configuration(form: str, level: str) -> dict[str, Any]:
     """Give the configuration for logging.config: everything to standard error, with secrets taken out.
 
@@ -56,7 +73,7 @@ def configuration(form: str, level: str) -> dict[str, Any]:
         "formatters": {form: formatters[form]},
         "filters": {"redacting": {"()": "gitreg.server.auth.redact.Redacting"}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": form, "filters": ["redacting"]},
+            "stderr": {"()": Stderr, "formatter": form, "filters": ["redacting"]},
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {

@@ -8,17 +8,21 @@ prometheus_client: `share_counts` is called by the process that starts the worke
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
 
+    from gitreg.errors import GitregError
     from gitreg.server.githttp import Ending
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+_PAUSE = 1.0  # seconds
+_FAULT = 500
 _GROUPS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -28,6 +32,11 @@ def share_counts(folder: Path, environ: MutableMapping[str, str] | None = None) 
     for left in folder.glob("*.db"):
         left.unlink()
     (os.environ if environ is None else environ)[SHARED] = str(folder)
+
+
+def outcome_of(error: GitregError) -> str:
+    """Say of a write that was not done whether it was `refused`, or `failed` by a fault of the server's."""
+    return "failed" if error.http_status >= _FAULT and not error.violations else "refused"
 
 
 class Meters:
@@ -67,6 +76,8 @@ class Meters:
             multiprocess_mode="liveall",
         )
 
+        self._look_at = 0.0
+
     # What happens
 
     def begun(self) -> None:
@@ -79,7 +90,9 @@ class Meters:
         known = method if method in METHODS else "other"
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(known, route).observe(seconds)
-        self._memory.set(resident_bytes())
+        if (now := time.monotonic()) >= self._look_at:  # for the others, where one worker tells of all
+            self._look_at = now + _PAUSE
+            self._memory.set(resident_bytes())
 
     def wrote(self, outcome: str, codes: Iterable[str] = ()) -> None:
         """Note that a change was `accepted`, `refused` by these codes, or `failed` for another reason."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gitreg.digest import Digest
 from gitreg.errors import GitregError, IntegrityError, NotFoundError, UnavailableError
 from gitreg.gate_hooks import audit
-from gitreg.gate_hooks.examine import examine
+from gitreg.gate_hooks.examine import hindrances
 from gitreg.git import Repository, refs
+from gitreg.git.refs import long_held
 from gitreg.layout import MAIN
 from gitreg.records import dataclass
+from gitreg.writer.locks import Locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
 KEPT = 5.0
 PATIENCE = 10.0
-_OF_WRITES = frozenset({"gate", "log"})
+_OF_WRITES = frozenset({"gate", "log", "writes"})
 _SOME_BLOB = Digest("0" * 64)
 _log = logging.getLogger(__name__)
 
@@ -102,33 +106,65 @@ def _look(name: str, probe: Callable[[], object]) -> Check:
     return Check(name=name, fine=True)
 
 
-def probes(git_dir: Path, store: Callable[[], Store], *, is_replica: bool = False) -> dict[str, Callable[[], object]]:
-    """Name what a server needs: a replica, which takes no writes, needs neither gate nor log."""
+def probes(
+    git_dir: Path,
+    store: Callable[[], Store],
+    *,
+    remembers: Callable[[], object] = lambda: None,
+    is_replica: bool = False,
+) -> dict[str, Callable[[], object]]:
+    """Name what a server needs: a replica, which takes no writes, needs neither gate nor log, nor what writes need.
 
-    def repository() -> None:
-        with Repository.open(git_dir) as opened:
-            tip = refs.resolve(opened, MAIN)
-            if tip is None:
-                raise NotFoundError("there is no branch main", hint="gitreg init")
-            opened.objects.commit(tip)
+    `remembers` raises where what is asked cannot be remembered.
+    """
 
-    def gate() -> None:
-        with Repository.open(git_dir) as opened:
-            found = next((each for each in examine(opened) if not each.fine), None)
-        if found:
-            raise IntegrityError(f"{found.subject}: {found.message}", hint="gitreg doctor --fix")
+    def writes() -> None:
+        remembers()
+        _check_locks(git_dir)
 
-    def log() -> None:
-        audit.check(git_dir)
-        for path in (audit.audit_path(git_dir), audit.head_path(git_dir)):
-            if not os.access(path, os.W_OK):
-                raise UnavailableError(f"{path.name} cannot be written")
-        place = os.statvfs(git_dir)
-        if not place.f_bavail or (place.f_files and not place.f_favail):
-            raise UnavailableError("the disk of the repository is full")
-
-    def reachable() -> None:
-        store().size_of(_SOME_BLOB)
-
-    found: dict[str, Callable[[], object]] = {"repository": repository, "gate": gate, "log": log, "store": reachable}
+    found: dict[str, Callable[[], object]] = {
+        "repository": partial(_check_repository, git_dir),
+        "gate": partial(_check_gate, git_dir),
+        "log": partial(_check_log, git_dir),
+        "writes": writes,
+        "store": lambda: store().size_of(_SOME_BLOB),
+    }
     return {name: probe for name, probe in found.items() if not is_replica or name not in _OF_WRITES}
+
+
+def _check_repository(git_dir: Path) -> None:
+    with Repository.open(git_dir) as opened:
+        tip = refs.resolve(opened, MAIN)
+        if tip is None:
+            raise NotFoundError("there is no branch main", hint="gitreg init")
+        opened.objects.commit(tip)
+
+
+def _check_gate(git_dir: Path) -> None:
+    with Repository.open(git_dir) as opened:
+        found = next(hindrances(opened), None)
+    if found:
+        raise IntegrityError(f"{found.subject}: {found.message}", hint="gitreg doctor --fix")
+
+
+def _check_log(git_dir: Path) -> None:
+    audit.check(git_dir)
+    for path in (audit.audit_path(git_dir), audit.head_path(git_dir)):
+        if not os.access(path, os.W_OK):
+            raise UnavailableError(f"{path.name} cannot be written")
+    place = os.statvfs(git_dir)
+    if not place.f_bavail or (place.f_files and not place.f_favail):
+        raise UnavailableError("the disk of the repository is full")
+
+
+def _check_locks(git_dir: Path) -> None:
+    """Raise where a lock of main is held for long; one that a killed git has left is taken away, as a write would."""
+    if not any(long_held(git_dir, MAIN)):
+        return
+    with contextlib.closing(Locks(git_dir, git_dir)) as locks:
+        locks.break_left()
+    for name, age in long_held(git_dir, MAIN):
+        raise UnavailableError(
+            f"{name} is there since {age:.0f} s: nothing can be written",
+            hint="it is taken away after some minutes; or take it away where no git is at work",
+        )

@@ -31,6 +31,7 @@ from gitreg.server.pages import (
     version_pages,
 )
 from gitreg.server.pages.site import MayError, NearError, Page, Site
+from gitreg.server.problems import withhold
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -48,18 +49,20 @@ _FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 _FORM = "application/x-www-form-urlencoded"
 
 _MODEL = "/ui/models/{project}/{model}"
-_VIEWS: tuple[tuple[str, View], ...] = (
+_LISTS: tuple[tuple[str, View], ...] = (
     ("/ui/models", browsing.models),
     ("/ui/search", browsing.search),
+    ("/ui/environments", deployment_pages.environments),
+    ("/ui/deployments", deployment_pages.timeline),
+    ("/ui/approvals", deployment_pages.approvals),
+)
+_VIEWS: tuple[tuple[str, View], ...] = (
     (_MODEL, model_pages.overview),
     (f"{_MODEL}/versions", model_pages.versions),
     (f"{_MODEL}/metrics", model_pages.metrics),
     (f"{_MODEL}/deployments", model_pages.history),
     (f"{_MODEL}/diff", version_pages.diff),
     (f"{_MODEL}/versions/{{version}}", version_pages.version),
-    ("/ui/environments", deployment_pages.environments),
-    ("/ui/deployments", deployment_pages.timeline),
-    ("/ui/approvals", deployment_pages.approvals),
     ("/ui/audit", audit_page.audit),
 )
 _DEED = "/ui/actions/{deed}"
@@ -77,6 +80,7 @@ def pages(site: Site) -> Starlette:
         Route("/ui/sign-in", _bound(site, sign_in.show)),
         Route("/ui/sign-in", _bound(site, sign_in.start), methods=["POST"]),
         Route("/ui/sign-out", _bound(site, sign_in.end), methods=["POST"]),
+        *(Route(path, _page(site, partial(_listed, view), readers)) for path, view in _LISTS),
         *(Route(path, _page(site, view, readers)) for path, view in _VIEWS),
         Route(_DEED, _page(site, acting.preview, deeds)),
         Route(_DEED, _page(site, acting.confirm, deeds), methods=["POST"]),
@@ -87,6 +91,13 @@ def pages(site: Site) -> Starlette:
 
 async def _home(_: Request) -> Response:
     return RedirectResponse("/ui/models", HTTPStatus.SEE_OTHER)
+
+
+def _listed(view: View, page: Page) -> Response:
+    """Say so to who may read no model, in place of lists that would look as if there were none."""
+    if page.readable.nothing:
+        return rendering.shown("closed.html", page)
+    return view(page)
 
 
 def _nowhere(page: Page) -> Response:
@@ -152,9 +163,12 @@ async def _form_of(request: Request) -> dict[str, str]:
     except (TimeoutError, ClientDisconnect) as error:
         raise InvalidError("the form did not come in time", hint="send it again") from error
     try:
-        return dict(parse_qsl(data.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=MAX_FIELDS))
+        pairs = parse_qsl(data.decode(), keep_blank_values=True, strict_parsing=True, max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise InvalidError("the form cannot be read", hint="load the page again") from error
+    if len(found := dict(pairs)) < len(pairs):
+        raise InvalidError("the form names a field twice", hint="load the page again")
+    return found
 
 
 async def _static(request: Request) -> Response:
@@ -190,6 +204,7 @@ def _refused(request: Request, error: GitregError, page: Page | None) -> Respons
     """Show an error as a page; a stranger who may yet say who they are is asked to."""
     if isinstance(error, UnauthenticatedError) and page is not None and (page.caller is None or not page.caller.user):
         return _to_sign_in(page)
+    withhold(request.scope, error)
     status = HTTPStatus(error.http_status)
     values: dict[str, Any] = {
         "status": status.value,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from textwrap import dedent
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitreg.errors import InvalidError
@@ -71,7 +70,7 @@ def search(page: Page) -> Response:
         found = _found(page, text, order, cursor)
     except InvalidError as error:
         # The line under it, which has the caret, is indented as a terminal shows it.
-        lines = tuple(dedent(f"  {problem.message}") for problem in error.problems)
+        lines = tuple(problem.message for problem in error.problems)
         mistake = Mistake(error.message, error.hint, lines)
     following = url("/ui/search", q=text, order=order, cursor=found.next) if found and found.next else None
     values = {"text": text, "order": order, "found": found, "mistake": mistake, "next": following}

@@ -16,6 +16,7 @@ from gitreg.records import dataclass, field
 from gitreg.registry.reads import known_environment
 from gitreg.server.auth.callers import Readers, permission
 from gitreg.server.auth.errors import UnauthenticatedError
+from gitreg.server.operations.metrics import outcome_of
 from gitreg.server.pages import listing
 from gitreg.writer.staging import Change
 
@@ -204,7 +205,7 @@ class Page:
             written = future.result(PATIENCE)
         except GitregError as error:
             if not dry_run:
-                self.site.heard("refused" if error.violations else "failed", _codes(error))
+                self.site.heard(outcome_of(error), _codes(error))
             raise
         except TimeoutError as error:
             if not dry_run:

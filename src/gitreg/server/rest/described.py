@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gitreg.deployment import Approval
 from gitreg.gate_hooks.audit.result import Verified
 from gitreg.manifest import Comparison, ManifestDiff, Model
 from gitreg.reader import DeploymentRecord, LogEntry
@@ -15,7 +16,9 @@ from gitreg.registry.results import (
     VersionDetails,
     VersionSummary,
 )
+from gitreg.server.rest.examples import COMING, EXAMPLES, OF_PATHS
 from gitreg.server.rest.schemas import PLACE, Schema, Schemas, record
+from gitreg.settings import EnvironmentRule
 from gitreg.writer import Written
 
 _JSON, _BYTES = "application/json", "application/octet-stream"
@@ -29,6 +32,7 @@ _FILE, _DEPLOYMENT = f"{_VERSION}/files/{{path}}", "/deployments/{environment}/{
 _VALUES = {
     "/models/version": VersionDetails,
     _VERSION: VersionDetails,
+    f"{_MODEL}/aliases/{{alias}}": VersionDetails,
     f"{_VERSION}/lineage": LineageNode,
     f"{_VERSION}/diff": ManifestDiff,
     _DEPLOYMENT: StatusRow,
@@ -39,6 +43,8 @@ _VALUES = {
 _PAGES = {
     "/models": ModelSummary,
     f"{_MODEL}/versions": VersionSummary,
+    f"{_VERSION}/approvals": Approval,
+    "/environments": EnvironmentRule,
     "/search": VersionSummary,
     "/deployments": StatusRow,
     f"{_DEPLOYMENT}/history": DeploymentRecord,
@@ -46,11 +52,8 @@ _PAGES = {
     "/log": LogEntry,
 }
 _OTHERS = {_FILE: _BYTES, "/files/{path}": _BYTES, f"{_MODEL}/card": "text/markdown", "/docs": "text/html"}
-_CONDITIONAL = {
-    *("/models", "/models/version", _MODEL, f"{_MODEL}/card", f"{_MODEL}/versions", _VERSION, "/deployments"),
-    *(_DEPLOYMENT, _FILE, "/files/{path}", "/trees/", "/trees/{path}"),
-}
 _UPLOADS, _UPLOAD = "/uploads", "/uploads/sha256/{hex}"
+_UNTAGGED = {"/docs", "/openapi.json", "/audit/verify", _UPLOAD}
 _STORED = record({"present": _FLAG, "digest": _TEXT, "size": _COUNT})
 _COMING = record({"present": _FLAG, "received": _COUNT, "size": _COUNT})
 _OFFERED = record(
@@ -77,39 +80,6 @@ _ALSO: dict[tuple[str, str], dict[str, str]] = {
 _MORE_PROBLEMS: dict[tuple[str, str], dict[str, str]] = {
     ("get", _FILE): {"416": "The file has no such range."},
     ("put", _UPLOAD): {"411": "There is no Content-Length."},
-}
-
-_COMMIT = "8c1f0a6f2d9be1c77d1c5d3b6a0e4f2b9d8c7a61"
-_RUNS: dict[str, Any] = {"environment": "prod", "model": "risk/fraud", "version": "1.4.0"}
-_EXAMPLES: dict[str, dict[str, Any]] = {
-    "Alias": {"model": "risk/fraud", "alias": "champion", "version": "1.4.0"},
-    "Promote": {"model": "risk/fraud", "source": "staging", "reason": "January retrain"},
-    "UpdateModel": {"task": "tabular-classification", "labels": {"team": "risk"}},
-    "UpdateVersion": {"metrics": {"auc_march": 0.975}, "lifecycle": "deprecated"},
-    "Verdict": {"comment": "Looks right."},
-    "Written": {
-        "commit": _COMMIT,
-        "ref": "refs/heads/main",
-        "subject": "Deploy risk/fraud@1.4.0 to prod",
-        "paths": ["deployments/prod/risk/fraud.yaml"],
-        "dry_run": False,
-        "violations": [],
-        "notes": [],
-        "about": _RUNS,
-    },
-    "StatusRow": {**_RUNS, "lifecycle": "active"},
-    "VersionSummary": {
-        "model": "risk/fraud",
-        "version": "1.4.0",
-        "created": "2026-01-31T12:00:00Z",
-        "author": "Alice Doe",
-        "lifecycle": "active",
-        "metrics": {"auc": 0.981},
-        "labels": {"team": "risk"},
-        "size": 52428800,
-        "aliases": ["champion"],
-        "deployed": ["prod"],
-    },
 }
 
 
@@ -141,12 +111,14 @@ class Answers:
         """Put in what an operation is answered with."""
         responses = operation["responses"]
         for status, schema in self._of(method, path).items():
-            content = {_OTHERS.get(path, _JSON) if method == "get" else _JSON: {"schema": schema}}
+            kind = _OTHERS.get(path, _JSON) if method == "get" else _JSON
+            shown = _example(path, schema) if kind == _JSON else None
+            content = {kind: {"schema": schema} | ({"example": shown} if shown else {})}
             responses[status] = {"description": "Done.", **responses.get(status, {}), "content": content}
         for status, words in _ALSO.get((method, path), {}).items():
             content = {_BYTES: {"schema": {}}} if status == "206" else {}
             responses[status] = {"description": words, **({"content": content} if content else {})}
-        if method == "get" and path in _CONDITIONAL:
+        if method == "get" and path not in _UNTAGGED:
             responses["304"] = {"description": "It is as the client has it."}
             operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
 
@@ -155,11 +127,30 @@ class Answers:
         if method == "get":
             return {"200": _TEXT if path.endswith("/card") or path == "/docs" else self._read.get(path, {})}
         if path == _UPLOADS:
-            return {"200": _STORED, "201": _OFFERED}
+            return {"200": {"anyOf": [_STORED, _OFFERED]}}
         if path == _UPLOAD:
             return {"201": _STORED, "202": _COMING}
         creates = path in {"/models/register", "/models/version", "/models/import"}
         return {"200": self._written} | ({"201": self._written} if creates else {})
+
+
+def _example(path: str, schema: Schema) -> Any:  # noqa: ANN401 - JSON
+    """Find an example of an answer: that of its schema, a page of one, or the path's own."""
+    if schema == _COMING:
+        return COMING
+    name = schema.get("$ref", "").removeprefix(PLACE)
+    if name:
+        return EXAMPLES.get(name.removeprefix("Answered"))
+    if path in OF_PATHS:
+        return OF_PATHS[path]
+    fields = schema.get("properties", {})
+    if "items" not in fields:
+        return None
+    return {
+        "items": [_example(path, fields["items"]["items"])],
+        "next": None,
+        **{name: [] for name in fields.keys() - {"items", "next"}},
+    }
 
 
 def problems_of(method: str, path: str) -> dict[str, str]:
@@ -170,7 +161,7 @@ def problems_of(method: str, path: str) -> dict[str, str]:
 
 def add_examples(schemas: dict[str, Schema]) -> None:
     """Give each schema that has none an example, of those of its fields."""
-    for name, example in _EXAMPLES.items():
+    for name, example in EXAMPLES.items():
         schemas[name]["examples"] = [example]
     for schema in schemas.values():
         fields = schema.get("properties", {})

@@ -82,7 +82,7 @@ def _again(request: Request, receive: Receive) -> Receive:
 
 
 async def _version(request: Request) -> Response | None:
-    """Answer out of what is in memory; where main has moved, read its folders first, once for all who ask meanwhile."""
+    """Answer out of what is in memory; what is not there is read first, once for all who ask for it meanwhile."""
     asked = _asked(request.scope["query_string"])
     if asked is None:
         return None
@@ -92,8 +92,8 @@ async def _version(request: Request) -> Response | None:
         try:
             with at_hand():
                 found = _at_once(request, model, version)
-        except NotAtHandError:
-            await serving.fresh.read(serving.registry)
+        except NotAtHandError as error:
+            await serving.lacking.read(serving.registry, error.wanted)
         else:
             if found is not None:
                 return found
@@ -148,7 +148,8 @@ async def _register_further(request: Request) -> Response | None:
 
 async def _body(request: Request) -> inputs.Register | None:
     """Read what is to be registered; None where it is not that, and the framework says what is wrong."""
-    if request.scope["query_string"] or request.headers.get("content-type") != _JSON:
+    is_packed = "content-encoding" in request.headers
+    if is_packed or request.scope["query_string"] or request.headers.get("content-type") != _JSON:
         return None
     try:
         return inputs.Register.model_validate(parsed(await request.body()))

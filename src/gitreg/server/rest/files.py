@@ -20,17 +20,20 @@ from gitreg.objects import Store
 from gitreg.objects.faults import NoStoreError
 from gitreg.reader import Snapshot
 from gitreg.registry import reads
-from gitreg.server.answers import COMMIT, answer, encoded, unchanged
+from gitreg.server.answers import COMMIT, encoded, unchanged, untagged
 from gitreg.server.downloads import download, untold
-from gitreg.server.rest.asking import Asking, At, Model, Project, Which
-from gitreg.server.rest.inputs import Input
+from gitreg.server.rest.asking import COMMIT_ID, Asking, At, Model, Project, Which
+from gitreg.server.rest.inputs import WHOLE, Input
 from gitreg.server.rest.routes import StrictRoute
-from gitreg.server.uploads import offer, upload_path
+from gitreg.server.uploads import offer
 
 router = APIRouter(tags=["files"], route_class=StrictRoute)
 _Hex = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The SHA-256 of the file.")]
 _FilePath = Annotated[str, Path(max_length=1024)]
-_Commit = Annotated[str | None, Query(max_length=64, description="A commit of main; the newest, where left out.")]
+_Commit = Annotated[
+    str | None,
+    Query(max_length=64, description="A commit of main; the newest, where left out.", json_schema_extra=COMMIT_ID),
+]
 # In which segment of a governed path the project stands.
 _PROJECTS = {"models": 1, "approvals": 1, "deployments": 2, "status": 2}
 _CREATED, _ACCEPTED = 201, 202
@@ -41,7 +44,7 @@ class Upload(Input):
     """A file to send."""
 
     digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
-    size: Annotated[int, Field(ge=0, le=1 << 53)]
+    size: Annotated[int, Field(ge=0, le=1 << 53), WHOLE]
 
 
 @router.get("/models/{project}/{model}/versions/{version}/files/{path:path}", summary="Download a file")
@@ -68,15 +71,15 @@ def get_file(
         # What a version holds is for ever; which version an environment or `latest` means is not.
         "Cache-Control": _FOR_EVER if chosen.version else "private, no-cache",
     }
-    return download(request, serving.registry.store, artifact.digest, signs=serving.signs_urls, told=told)
+    return download(request, serving.registry.store, artifact, signs=serving.signs_urls, told=told)
 
 
 # Uploads
 
 
-@router.post("/uploads", summary="Begin an upload", status_code=201)
+@router.post("/uploads", summary="Begin an upload")
 def begin_upload(request: Request, body: Upload) -> Response:
-    """Say whether a file is in the store already (200), or how to send it (201).
+    """Say whether a file is in the store already, and how to send it where it is not.
 
     `received` is how many bytes of it have come before: with `Content-Range` only the rest needs to be sent.
     """
@@ -85,10 +88,10 @@ def begin_upload(request: Request, body: Upload) -> Response:
     digest = Digest.parse(body.digest)
     serving = asking.serving
     if _store(asking).renewed(digest, body.size):
-        return answer({"present": True, "digest": str(digest), "size": body.size}, asking.at.commit)
+        return untagged({"present": True, "digest": str(digest), "size": body.size}, asking.at.commit)
     received = serving.uploads.received(asking.caller.key, digest, body.size)
     made = {"present": False, "received": received, **offer(digest, serving.authenticator.settings.url)}
-    return answer(made, asking.at.commit, status=_CREATED, headers={"Location": upload_path(digest)})
+    return untagged(made, asking.at.commit)
 
 
 @router.put(
@@ -119,12 +122,12 @@ async def put_upload(request: Request, hex: _Hex) -> Response:  # noqa: A002 - t
         size = taken.size
         if not taken.stored:
             more = {"present": False, "received": taken.received, "size": size}
-            return answer(more, asking.at.commit, status=_ACCEPTED)
+            return untagged(more, asking.at.commit, status=_ACCEPTED)
     else:
         size = await serving.uploads.take(request, store, digest, asking.caller.key)
     serving.meters.uploaded(size)
     await asyncio.to_thread(_claim, asking)
-    return answer({"present": True, "digest": str(digest), "size": size}, asking.at.commit, status=_CREATED)
+    return untagged({"present": True, "digest": str(digest), "size": size}, asking.at.commit, status=_CREATED)
 
 
 def _store(asking: Asking) -> Store:
@@ -156,13 +159,13 @@ def get_upload(request: Request, hex: _Hex) -> Response:  # noqa: A002
     on_its_way = asking.serving.uploads.progress(asking.caller.key, digest)
     if on_its_way is not None:
         received, size = on_its_way
-        return answer({"present": False, "received": received, "size": size}, asking.at.commit)
+        return untagged({"present": False, "received": received, "size": size}, asking.at.commit)
     stored = None
     with suppress(NoStoreError):  # it begins with the first file
         stored = _store(asking).size_of(digest)
     if stored is None:
         raise NotFoundError(f"{digest} is neither here nor on its way", hint="PUT it here")
-    return answer({"present": True, "received": stored, "size": stored}, asking.at.commit)
+    return untagged({"present": True, "received": stored, "size": stored}, asking.at.commit)
 
 
 # The registry's own files

@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from gitreg.access import Action
 from gitreg.errors import InvalidError
 from gitreg.git.history import first_parents
 from gitreg.registry import reads
-from gitreg.server.answers import answer, page
+from gitreg.server.answers import COMMIT, encoded, page, untagged
 from gitreg.server.auth.callers import require
-from gitreg.server.rest.asking import LONG, SOME, Asking, At, Cursor, Limit, number
+from gitreg.server.rest.asking import (
+    COMMIT_ID,
+    LONG,
+    MODEL_NAME,
+    SOME,
+    TIME,
+    Asking,
+    At,
+    Counted,
+    Cursor,
+    Limit,
+    number,
+)
 from gitreg.server.rest.routes import StrictRoute
+from gitreg.wire import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
+    from gitreg.gate_hooks.audit.result import Verified
     from gitreg.git import Oid
     from gitreg.reader import LogEntry
 
 router = APIRouter(tags=["events"], dependencies=LONG, route_class=StrictRoute)
 _MOST_LOOKED_AT = 2000  # commits, of which the caller may hear perhaps of none
+_SIGN_OF_LIFE = 10.0  # seconds
 _MOST_BYTES = 8 << 20  # of a page of the audit log, and one entry more
 
 
 @router.get("/events", summary="What happened on main")
 def list_events(
     request: Request,
-    after: Annotated[str | None, Query(max_length=64, description="The commit that was read up to.")] = None,
+    after: Annotated[
+        str | None, Query(max_length=64, description="The commit that was read up to.", json_schema_extra=COMMIT_ID)
+    ] = None,
     limit: Limit = SOME,
 ) -> Response:
     """List the commits of main after one, oldest first, each with what it changed; `next` is the commit to go on from.
@@ -55,9 +74,9 @@ def list_events(
 @router.get("/log", summary="What changed lately")
 def list_log(
     request: Request,
-    model: Annotated[str | None, Query(max_length=130)] = None,
+    model: Annotated[str | None, Query(min_length=1, max_length=130, json_schema_extra=MODEL_NAME)] = None,
     limit: Limit = SOME,
-    cursor: Cursor = None,
+    cursor: Annotated[Cursor, Query(json_schema_extra=COMMIT_ID)] = None,
     at: At = None,
 ) -> Response:
     """List the newest commits of main, or those about one model, newest first, each with what it changed.
@@ -104,16 +123,23 @@ def _told(asking: Asking, commits: Iterable[Oid], limit: int) -> tuple[list[LogE
 @router.get("/audit", summary="The gate's decisions")
 def list_audit(
     request: Request,
-    since: Annotated[str | None, Query(max_length=40)] = None,
-    until: Annotated[str | None, Query(max_length=40)] = None,
+    since: Annotated[str | None, Query(min_length=1, max_length=40, json_schema_extra=TIME)] = None,
+    until: Annotated[str | None, Query(min_length=1, max_length=40, json_schema_extra=TIME)] = None,
     actor: Annotated[str | None, Query(max_length=128)] = None,
-    model: Annotated[str | None, Query(max_length=130)] = None,
+    model: Annotated[
+        str | None,
+        Query(
+            max_length=130,
+            description="`project/name`; `*` stands for any part of either.",
+            json_schema_extra={"pattern": "^[^/]+/[^/]+$", "examples": ["risk/*"]},
+        ),
+    ] = None,
     verdict: Annotated[str | None, Query(pattern="^(accepted|refused)$")] = None,
     limit: Limit = SOME,
-    cursor: Cursor = None,
+    cursor: Counted = None,
 ) -> Response:
-    """List the gate's decisions, refused ones included, oldest first; for admins."""
-    from gitreg.gate_hooks.audit import export
+    """List the gate's decisions, refused ones included, oldest first; for admins. The ETag is the newest one's hash."""
+    from gitreg.gate_hooks.audit import export, head
     from gitreg.reader.history import parse_time
 
     asking = Asking(request)
@@ -125,20 +151,45 @@ def list_audit(
         model=export.pattern(model) if model else None,
         verdict=verdict,
     )
+    tag = head(asking.serving.git_dir)
     found, size = list[dict[str, Any]](), 0
     for each in export.placed(asking.serving.git_dir, wanted, number(cursor)):
         found.append(each.members)
         size += len(each.line)
         if len(found) == limit or size > _MOST_BYTES:
-            return page(found, str(each.end), asking.at.commit)
-    return page(found, None, asking.at.commit)
+            return page(found, str(each.end), asking.at.commit, tag=tag)
+    return page(found, None, asking.at.commit, tag=tag)
 
 
 @router.get("/audit/verify", summary="Prove the audit log")
-def verify_audit(request: Request) -> Response:
-    """Check that no decision was altered, left out or put in, and that main is what they made it; for admins."""
-    from gitreg.gate_hooks.audit.proof import verify
+async def verify_audit(request: Request) -> Response:
+    """Check that no decision was altered, left out or put in, and that main is what they made it; for admins.
 
+    One is proved at a time. Where it takes long, spaces come before the answer, of which JSON takes no notice; they
+    keep the line open.
+    """
     asking = Asking(request)
     require(asking.now.access, asking.caller, Action.ADMIN, None)
-    return answer(verify(asking.at.repository), asking.at.commit)
+    proving = asyncio.create_task(_proved(asking))
+    done, _ = await asyncio.wait({proving}, timeout=_SIGN_OF_LIFE)
+    if done:
+        return untagged(proving.result(), asking.at.commit)
+    return StreamingResponse(_as_it_comes(proving), headers={COMMIT: asking.at.commit}, media_type="application/json")
+
+
+async def _proved(asking: Asking) -> Verified:
+    from gitreg.gate_hooks.audit import proof
+
+    async with asking.serving.proving:
+        return await run_in_threadpool(proof.verify, asking.at.repository)
+
+
+async def _as_it_comes(proving: asyncio.Task[Verified]) -> AsyncIterator[bytes]:
+    """Give a space now and then, and the answer; where there is none the answer is cut off, and the log has why."""
+    try:
+        while not proving.done():
+            yield b" "
+            await asyncio.wait({proving}, timeout=_SIGN_OF_LIFE)
+        yield encoded(plain(proving.result()))
+    finally:
+        proving.cancel()

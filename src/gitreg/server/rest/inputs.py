@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 Text = Annotated[str, Field(max_length=20_000)]
 Word = Annotated[str, Field(min_length=1, max_length=255)]
 ModelText = Annotated[
     str,
     Field(
-        max_length=130,
-        pattern="^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9._-]*$",
+        max_length=127,
+        pattern="^[a-z0-9][a-z0-9_-]{0,62}/[a-z0-9][a-z0-9_-]{0,62}([.][a-z0-9_-]+)*$",
         description="`project/name`",
         examples=["risk/fraud"],
     ),
@@ -26,12 +26,42 @@ Selecting = Annotated[
         examples=["1.4.0"],
     ),
 ]
-Exact = Annotated[str, Field(min_length=1, max_length=128, description="A version.", examples=["1.4.0"])]
+Exact = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        description="A version, as in SemVer 2.0.0, in lower case and without build metadata.",
+        examples=["1.4.0"],
+        json_schema_extra={"pattern": r"^(0|[1-9][0-9]*)([.](0|[1-9][0-9]*)){2}(-[0-9a-z.-]+)?$"},
+    ),
+]
 EnvironmentText = Annotated[str, Field(max_length=63, pattern="^[a-z0-9][a-z0-9_-]*$", examples=["prod"])]
+
+
+def _whole(value: object) -> object:
+    """Take 7.0 for 7, as JSON Schema does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
 Labels = Annotated[dict[str, Annotated[str, Field(max_length=1000)]], Field(max_length=1000)]
 Metrics = Annotated[dict[str, FiniteFloat], Field(max_length=10_000, examples=[{"auc": 0.981}])]
 Anything = dict[str, Any]
+_NULL: dict[str, Any] = {"type": "null"}
+_CANARY = ("canary_version", "canary_percent")
 Reason = Annotated[Text | None, Field(description="Why: it stands in the history.", examples=["January retrain"])]
+
+
+def _having(*names: str) -> dict[str, Any]:
+    """Describe an object that has these fields, as each is described elsewhere."""
+    return {"required": list(names), "properties": {name: {"not": _NULL} for name in names}}
+
+
+def _either(one: str, other: str) -> dict[str, Any]:
+    """Describe an object that has one of two fields."""
+    both = [(one, other), (other, one)]
+    return {"anyOf": [{**_having(has), "properties": {has: {"not": _NULL}, lacks: _NULL}} for has, lacks in both]}
 
 
 class Input(BaseModel):
@@ -48,7 +78,7 @@ class Artifact(Input):
 
     path: Annotated[str, Field(min_length=1, max_length=1024, examples=["model.safetensors"])]
     digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
-    size: Annotated[int, Field(ge=0, le=1 << 53)]
+    size: Annotated[int, Field(ge=0, le=1 << 53), WHOLE]
     format: Annotated[str | None, Field(max_length=63, examples=["safetensors"])] = None
     inspection: Anything | None = None
 
@@ -85,6 +115,24 @@ class Register(Input):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "allOf": [
+                _either("version", "bump"),
+                {
+                    "anyOf": [
+                        {
+                            "required": ["artifacts"],
+                            "properties": {"artifacts": {"minItems": 1}, "external": {"enum": [None, {}]}},
+                        },
+                        {
+                            "required": ["external"],
+                            "properties": {
+                                "external": {"type": "object", "minProperties": 1},
+                                "artifacts": {"maxItems": 0},
+                            },
+                        },
+                    ]
+                },
+            ],
             "examples": [
                 {
                     "model": "risk/fraud",
@@ -94,7 +142,7 @@ class Register(Input):
                     "license": "Apache-2.0",
                     "description": "Retrained on January's ledger.",
                 }
-            ]
+            ],
         }
     )
 
@@ -113,7 +161,11 @@ class Pointer(Input):
     version: Selecting
     reason: Reason = None
     canary_version: Selecting | None = None
-    canary_percent: Annotated[int | None, Field(ge=1, le=99)] = None
+    canary_percent: Annotated[int | None, Field(ge=1, le=99), WHOLE] = None
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [_having(*_CANARY), {"properties": dict.fromkeys(_CANARY, _NULL)}]}
+    )
 
 
 class Deploy(Pointer):
@@ -194,6 +246,15 @@ class Alias(Input):
     version: Selecting | None = None
     remove: bool = False
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {**_having("version"), "properties": {"version": {"type": "string"}, "remove": {"const": False}}},
+                {"required": ["remove"], "properties": {"version": _NULL, "remove": {"const": True}}},
+            ]
+        }
+    )
+
     @model_validator(mode="after")
     def _named(self) -> Alias:
         if (self.version is None) != self.remove:
@@ -232,7 +293,7 @@ class Import(Input):
 
     origin: ImportOrigin
     versions: Annotated[
-        list[Annotated[str, Field(max_length=1 << 20)]],
+        list[Annotated[str, Field(min_length=1, max_length=1 << 20)]],
         Field(min_length=1, max_length=1000, description="Their manifests, parents first; the last is the one wanted."),
     ]
     models: Annotated[dict[ModelText, Described], Field(max_length=1000)] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.openapi.utils import get_openapi
 
 from gitreg import __version__
+from gitreg.server.auth.guard import OPEN
 from gitreg.server.problems import KIND
 from gitreg.server.rest.described import Answers, add_examples, problems_of
 from gitreg.server.rest.schemas import PLACE
@@ -48,7 +49,7 @@ _PROBLEM: dict[str, Any] = {
             "title": "Conflict",
             "status": 409,
             "detail": "risk/fraud@1.4.0 exists, registered 2026-01-31T12:00:00Z by Alice Doe",
-            "hint": "the next one is 1.4.1: --bump patch",
+            "hint": "the next one is 1.4.1 (bump patch)",
             "violations": [],
             "request_id": "f3b1c9d2a04e4b7e9a51d7c6a2b8e0f4",
         }
@@ -111,8 +112,20 @@ def _made(app: FastAPI) -> dict[str, Any]:
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
             answers.describe(method, path, operation)
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
+            if path in OPEN:
+                operation["security"] = []
             _add_problems(operation, _PROBLEMS | problems_of(method, path))
     return found
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Describe what a parameter may be where it is there: an address and a header have no null."""
+    kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {**kinds[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
 
 
 def _add_problems(operation: dict[str, Any], problems: dict[str, str]) -> None:

@@ -21,7 +21,7 @@ from gitreg.layout import Kind, place
 from gitreg.records import dataclass, replace
 from gitreg.server import idempotency
 from gitreg.server.answers import COMMIT, answer
-from gitreg.server.auth.callers import permission, require
+from gitreg.server.auth.callers import may_read, permission, require
 from gitreg.server.auth.errors import UnauthenticatedError
 from gitreg.server.serving import UnfinishedError, Wanted
 from gitreg.writer.once import LandedError, once
@@ -79,7 +79,9 @@ class _Sent:
             return None
         found = _TAG.fullmatch(said.strip())
         if found is None or not is_oid(found[1]):
-            raise PreconditionError("If-Match is no ETag of this server's", hint='send the ETag of what was read: "…"')
+            raise PreconditionError(
+                "If-Match is no ETag of a commit", hint='send one strong ETag, that of what was read: "…"; or *'
+            )
         return found[1]
 
     @property
@@ -106,14 +108,26 @@ class _Sent:
             return
         require(access, self.caller, write.actions[0], write.model, write.environment)
 
+    def may_read(self, write: Write) -> bool:
+        """Whether they may be told of the model that they write to."""
+        return may_read(self.at.access, self.caller, write.model)
+
+    def told(self, written: Written, write: Write) -> Written:
+        """Leave out what a write shows of a model that the caller may not read; what they register they brought."""
+        if write.creates or self.may_read(write):
+            return written
+        note = f"what it changes is not shown: you may not read {write.model}"
+        return replace(written, about=None, diff=None, notes=(*written.notes, note))
+
     async def once(self) -> idempotency.Request | None:
         """Name the request by its Idempotency-Key, where it has one that counts."""
         key = self.request.headers.get("idempotency-key")
-        if key is None or self.dry_run:
+        if key is None:
             return None
         url = f"{self.request.method} {self.request.url.path}?{self.request.url.query}\n"
         said = url.encode() + await self.request.body()
-        return idempotency.named(self.caller.key, key, said, self.at.commit)
+        found = idempotency.named(self.caller.key, key, said, self.at.commit)
+        return None if self.dry_run else found
 
 
 async def perform(request: Request, write: Write) -> Response:
@@ -160,18 +174,24 @@ async def _first(
 
 
 async def _written(sent: _Sent, write: Write) -> Written:
-    return await sent.serving.write(
-        Wanted(
-            planner=write.planner,
-            caller=sent.caller,
-            expected=sent.expected,
-            dry_run=sent.dry_run,
-            models=(write.model,),
-        )
+    wanted = Wanted(
+        planner=write.planner,
+        caller=sent.caller,
+        expected=sent.expected,
+        dry_run=sent.dry_run,
+        models=(write.model,),
     )
+    try:
+        return await sent.serving.write(wanted)
+    except NotFoundError as error:  # it tells what there is instead, and why what was there is gone
+        if sent.may_read(write):
+            raise
+        hint = f"look at what you named; who may read {write.model} is told more"
+        raise NotFoundError(f"there is nothing of {write.model} to do this to", hint=hint) from error
 
 
 def _answered(written: Written, sent: _Sent, write: Write) -> Response:
+    written = sent.told(written, write)
     commit = written.commit or sent.at.commit
     is_new = write.creates and written.commit is not None and not written.dry_run
     location = _location(written) if is_new else None

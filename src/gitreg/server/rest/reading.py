@@ -9,16 +9,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gitreg.errors import InvalidError, NotFoundError
-from gitreg.names import Selector
+from gitreg.names import AliasName, Selector
 from gitreg.reader.history import NOT_TOLD, is_told
 from gitreg.records import replace
 from gitreg.registry import reads
-from gitreg.server.answers import COMMIT, answer, page, unchanged
+from gitreg.server.answers import COMMIT, answer, page
 from gitreg.server.rest.asking import (
     LONG,
+    MODEL_NAME,
+    NAMED,
+    PLAIN_NAME,
+    SELECTING,
     SOME,
+    Alias,
     Asking,
     At,
+    Counted,
     Cursor,
     Environment,
     Limit,
@@ -40,11 +46,15 @@ router = APIRouter(route_class=StrictRoute)
 
 @router.get("/models", tags=["models"], summary="List the models")
 def list_models(
-    request: Request, project: Text = None, limit: Limit = SOME, cursor: Cursor = None, at: At = None
+    request: Request,
+    project: Text = None,
+    limit: Limit = SOME,
+    cursor: Annotated[Cursor, Query(json_schema_extra=MODEL_NAME)] = None,
+    at: At = None,
 ) -> Response:
     """List the models that the caller may read, by name."""
     asking = Asking(request, at)
-    if found := unchanged(request, asking.at.commit):
+    if found := asking.unchanged():
         return found
     names = [str(name) for name in asking.at.models(project) if asking.readable(name)]
     start = after(cursor, names)
@@ -58,10 +68,15 @@ def list_models(
 def get_version(
     request: Request,
     model: Annotated[
-        str, Query(max_length=260, description="`project/name`, or `project/name@version`.", examples=["risk/fraud"])
+        str,
+        Query(
+            max_length=260,
+            description="`project/name`, or `project/name@version`.",
+            json_schema_extra={"pattern": rf"^{NAMED}(@[^\s@,]+)?$", "examples": ["risk/fraud"]},
+        ),
     ],
     version: Annotated[
-        str | None, Query(max_length=128, description="`latest`, where left out.", examples=["prod"])
+        str | None, Query(max_length=128, description="`latest`, where left out.", json_schema_extra=SELECTING)
     ] = None,
     at: At = None,
 ) -> Response:
@@ -70,7 +85,7 @@ def get_version(
     if version is not None and "@" in model:
         raise InvalidError(f"both {model[:200]!r} and `version` name a version", hint="leave out one of them")
     chosen = asking.parsed(model if "@" in model else f"{model}@{version or 'latest'}")
-    if found := asking.unchanged(chosen.model):
+    if found := asking.unchanged(chosen):
         return found
     return answer(reads.show(asking.at, chosen), asking.at.commit)
 
@@ -95,11 +110,11 @@ def get_card(request: Request, project: Project, model: Model, at: At = None) ->
     asking = Asking(request, at)
     name = asking.model(project, model)
     asking.at.model(name)
-    if found := asking.unchanged(name):
-        return found
     text = asking.at.card(name)
     if text is None:
         raise NotFoundError(f"{name} has no card", hint=f"PATCH /models/{name} with `card`")
+    if found := asking.unchanged(name):
+        return found
     headers = {COMMIT: asking.at.commit, "ETag": f'"{asking.at.commit}"', "Content-Disposition": "attachment"}
     return Response(text.encode(), headers=headers, media_type="text/markdown; charset=utf-8")
 
@@ -130,7 +145,32 @@ def show_version(request: Request, project: Project, model: Model, version: Whic
     """Show a version with its manifest, aliases, deployments and approvals."""
     asking = Asking(request, at)
     chosen = asking.selector(project, model, version)
-    if found := asking.unchanged(chosen.model):
+    if found := asking.unchanged(chosen):
+        return found
+    return answer(reads.show(asking.at, chosen), asking.at.commit)
+
+
+@router.get("/models/{project}/{model}/versions/{version}/approvals", tags=["models"], summary="List the approvals")
+def list_approvals(request: Request, project: Project, model: Model, version: Which, at: At = None) -> Response:
+    """List the verdicts on a version, for every environment; one counts for the manifest whose digest it names."""
+    asking = Asking(request, at)
+    chosen = asking.selector(project, model, version)
+    if found := asking.unchanged(chosen):
+        return found
+    manifest = reads.found(asking.at, chosen).manifest
+    return page(list(asking.at.approvals(manifest.model, manifest.version)), None, asking.at.commit)
+
+
+@router.get("/models/{project}/{model}/aliases/{alias}", tags=["models"], summary="Show what an alias names")
+def get_alias(request: Request, project: Project, model: Model, alias: Alias, at: At = None) -> Response:
+    """Show the version that an alias names."""
+    asking = Asking(request, at)
+    name = asking.model(project, model)
+    named = asking.at.model(name).aliases.get(AliasName(alias))
+    if named is None:
+        raise NotFoundError(f"{name} has no alias {alias}", hint="PUT a version here, to set it")
+    chosen = asking.selector(project, model, str(named))
+    if found := asking.unchanged(chosen):
         return found
     return answer(reads.show(asking.at, chosen), asking.at.commit)
 
@@ -162,7 +202,7 @@ def get_lineage(
         found = descendants(asking.at, chosen, depth, now=asking.is_now)
     else:
         found = reads.lineage(asking.at, chosen, depth)
-    return answer(_readable_part(found, asking), asking.at.commit)
+    return asking.told(_readable_part(found, asking))
 
 
 def _readable_part(node: LineageNode, asking: Asking) -> LineageNode:
@@ -193,7 +233,14 @@ def get_diff(
     project: Project,
     model: Model,
     version: Which,
-    to: Annotated[str, Query(max_length=260, description="A version of this model, or `project/name@version`.")],
+    to: Annotated[
+        str,
+        Query(
+            max_length=260,
+            description="A version of this model, or `project/name@version`.",
+            json_schema_extra={"pattern": rf"^({NAMED}@)?[^\s@,]+$", "examples": ["1.3.0"]},
+        ),
+    ],
     at: At = None,
 ) -> Response:
     """Compare a version with another one."""
@@ -203,27 +250,39 @@ def get_diff(
     left = asking.selector(project, model, version)
     right = asking.parsed(to if "@" in to else f"{project}/{model}@{to}")
     one, other = (reads.found(asking.at, side).manifest for side in (left, right))
-    return answer(diff(one, other), asking.at.commit)
+    return asking.told(diff(one, other))
 
 
 # Deployments
 
 
+@router.get("/environments", tags=["deployments"], summary="List the environments")
+def list_environments(request: Request, at: At = None) -> Response:
+    """List the environments of registry.yaml in their order, with what comes before each and the approvals it takes."""
+    asking = Asking(request, at)
+    asking.caller  # noqa: B018 - somebody has to be known
+    if found := asking.unchanged():
+        return found
+    return page(list(asking.at.settings.environments), None, asking.at.commit)
+
+
 @router.get("/deployments", tags=["deployments"], summary="What runs where")
 def list_deployments(
     request: Request,
-    environment: Annotated[str | None, Query(max_length=63)] = None,
-    model: Annotated[str | None, Query(max_length=130)] = None,
+    environment: Annotated[
+        str | None, Query(min_length=1, max_length=63, json_schema_extra={"pattern": PLAIN_NAME})
+    ] = None,
+    model: Annotated[str | None, Query(min_length=1, max_length=130, json_schema_extra=MODEL_NAME)] = None,
     limit: Limit = SOME,
-    cursor: Cursor = None,
+    cursor: Counted = None,
     at: At = None,
 ) -> Response:
     """Tell what is meant to run where, what was reported to, and where the two differ."""
     asking = Asking(request, at)
     name = asking.named(model) if model else None
-    if found := asking.unchanged(name) if name else unchanged(request, asking.at.commit):
-        return found
     chosen = reads.known_environment(asking.at, environment) if environment else None
+    if found := asking.unchanged(name):
+        return found
     rows = [row for row in reads.status(asking.at, chosen, name) if asking.readable(row.model)]
     start = number(cursor)
     following = str(start + limit) if start + limit < len(rows) else None
@@ -255,7 +314,7 @@ def get_history(
     project: Project,
     model: Model,
     limit: Limit = SOME,
-    cursor: Cursor = None,
+    cursor: Counted = None,
     at: At = None,
 ) -> Response:
     """List the deployments of a model in an environment, newest first."""

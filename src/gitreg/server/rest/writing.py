@@ -14,18 +14,29 @@ from gitreg.manifest import Lifecycle
 from gitreg.names import EnvironmentName, ModelName
 from gitreg.records import replace
 from gitreg.registry import planners, plans, reads
+from gitreg.server.idempotency import LONGEST
 from gitreg.server.rest import inputs
-from gitreg.server.rest.asking import Asking, Environment, Model, Project, Which
+from gitreg.server.rest.asking import Alias, Asking, Environment, Model, Project, Which
 from gitreg.server.rest.performing import Write, perform
 from gitreg.server.rest.registering import models_of, parents_of, registration, taken_over
 from gitreg.server.rest.routes import StrictRoute
 
 _Why = Annotated[str | None, Query(max_length=4000, description="Why: it stands in the history.")]
+_TAG = r'^([*]|"([0-9a-f]{40}|[0-9a-f]{64})")$'
+_KEY = "^[!-~]([ -~]*[!-~])?$"
 # Read by `performing`; named here so that the description of the interface has them.
 DryRun = Annotated[bool, Query(description="Show what the change would be, and what the gate says of it.")]
-IfMatch = Annotated[str | None, Header(alias="If-Match", description="The ETag of what was read.")]
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", description="The ETag of what was read, or `*`.", json_schema_extra={"pattern": _TAG}),
+]
 Key = Annotated[
-    str | None, Header(alias="Idempotency-Key", description="The same key again gets the same answer, for a day.")
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same key again gets the same answer, for a day; a UUID will do.",
+        json_schema_extra={"pattern": _KEY, "maxLength": LONGEST},
+    ),
 ]
 
 
@@ -141,9 +152,7 @@ async def alias(request: Request, body: inputs.Alias) -> Response:
 
 
 @router.put("/models/{project}/{model}/aliases/{alias}", summary="Set an alias")
-async def put_alias(
-    request: Request, project: Project, model: Model, alias: Environment, body: inputs.Target
-) -> Response:
+async def put_alias(request: Request, project: Project, model: Model, alias: Alias, body: inputs.Target) -> Response:
     """Let an alias name a version."""
     name = ModelName(project, model)
     planner = planners.alias(f"{name}@{body.version}", alias)
@@ -151,7 +160,7 @@ async def put_alias(
 
 
 @router.delete("/models/{project}/{model}/aliases/{alias}", summary="Remove an alias")
-async def delete_alias(request: Request, project: Project, model: Model, alias: Environment) -> Response:
+async def delete_alias(request: Request, project: Project, model: Model, alias: Alias) -> Response:
     """Remove an alias."""
     name = ModelName(project, model)
     planner = planners.alias(str(name), alias, remove=True)
