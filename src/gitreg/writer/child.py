@@ -46,8 +46,6 @@ def main() -> None:
     # which this starts, would inherit it.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: None)
-    # Who writes waits for the disk and for git, again and again, and needs the interpreter for an instant in between.
-    sys.setswitchinterval(0.0005)
     outbox = Outbox(told, "gitreg-telling")
     logging.basicConfig(handlers=[_Told(outbox)], level=logging.INFO)
     writer = GroupWriter(
