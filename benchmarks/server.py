@@ -76,14 +76,18 @@ def run(setting: Setting) -> Iterator[Row]:
 _REGISTER = f"register, {CLIENTS} at once, each"
 _ALONE = "register, one after the other"
 _GET = "get by environment, median"
-_LOADED = f"the same while {CLIENTS // 2} register, median"
-_WORST = f"the same while {CLIENTS // 2} register, of a hundred the slowest"
+_BESIDE = f"the same while {CLIENTS} register, median"
+_SLOWEST = f"the same while {CLIENTS} register, of a hundred the slowest"
+_LOADED = f"{CLIENTS // 2} get without a pause while {CLIENTS // 2} register, median"
+_WORST = f"{CLIENTS // 2} get without a pause while {CLIENTS // 2} register, of a hundred the slowest"
 _START = "start to first answer"
 _MEMORY = "memory, all its processes"
 _ROWS: dict[str, tuple[float | None, str]] = {
     _ALONE: (None, "s"),
     _REGISTER: (1 / 3, "s"),
     _GET: (1 / 3, "s"),
+    _BESIDE: (None, "s"),
+    _SLOWEST: (None, "s"),
     _LOADED: (None, "s"),
     _WORST: (None, "s"),
     _START: (0.15, "s"),
@@ -108,23 +112,27 @@ def _figures(setting: Setting, served: Any) -> dict[str, float]:  # noqa: ANN401
         alone = server.load([calls.register], clients=1)["taken"]["register"]
         many = server.load([calls.register])
         reads = server.load([calls.get], clients=1)["taken"]["get"]
-        with _writing(server, calls):
-            loaded = server.load([calls.get], clients=CLIENTS // 2)["taken"]["get"]
+        with _writing(server, calls, clients=CLIENTS):
+            beside = sorted(server.load([calls.get], clients=1)["taken"]["get"])
+        with _writing(server, calls, clients=CLIENTS // 2):
+            loaded = sorted(server.load([calls.get], clients=CLIENTS // 2)["taken"]["get"])
         return {
             _ALONE: statistics.median(alone) / 1000,
             _REGISTER: many["seconds"] / len(many["taken"]["register"]),
             _GET: statistics.median(reads) / 1000,
+            _BESIDE: statistics.median(beside) / 1000,
+            _SLOWEST: beside[len(beside) * 99 // 100] / 1000,
             _LOADED: statistics.median(loaded) / 1000,
-            _WORST: sorted(loaded)[len(loaded) * 99 // 100] / 1000,
+            _WORST: loaded[len(loaded) * 99 // 100] / 1000,
             _START: server.start,
             _MEMORY: float(resident(server.pid)),
         }
 
 
 @contextlib.contextmanager
-def _writing(server: Server, calls: Calls) -> Iterator[None]:
+def _writing(server: Server, calls: Calls, *, clients: int) -> Iterator[None]:
     """Register from other connections meanwhile."""
-    asked = {"port": server.port, "clients": CLIENTS // 2, "seconds": SECONDS + 1, "headers": server.headers}
+    asked = {"port": server.port, "clients": clients, "seconds": SECONDS + 1, "headers": server.headers}
     command = [sys.executable, "-m", "benchmarks.callers"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         if process.stdin:

@@ -24,6 +24,7 @@ from gitreg.errors import (
 from gitreg.gate import Limits
 from gitreg.gate_hooks import audit
 from gitreg.git import Repository, Signature, refs, write_commit
+from gitreg.git.importing import Importer
 from gitreg.layout import MAIN
 from gitreg.names import Selector, UserName
 from gitreg.reader import Snapshot
@@ -279,6 +280,24 @@ def test_a_race_that_is_lost_behind_the_log_leaves_it_whole(
     assert all(future.result().commit for future in futures)
     found = check_proof(forge.bare)
     assert found.superseded == 3
+
+
+def test_what_git_did_not_sync_is_not_landed(
+    forge: Forge, writer: GroupWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tip, finish = forge.tip(), Importer.finish
+
+    def finished(importer: Importer) -> None:
+        finish(importer)
+        raise UnavailableError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Importer, "finish", finished)
+        with pytest.raises(UnavailableError, match="the disk is full"):
+            writer.submit(change(registering("3.0.0"))).result(30)
+    assert forge.tip() == tip
+    assert writer.submit(change(registering("3.0.0"))).result(30).commit == forge.tip()
+    assert check_proof(forge.bare).superseded == 1
 
 
 def forge_push(forge: Forge) -> None:

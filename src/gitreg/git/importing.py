@@ -56,27 +56,27 @@ class Importer:
 
         The drafts name their authors and committers. A process that has ended meanwhile is replaced, once.
         """
+        series = self.begin(parent, drafts)
+        self.finish()
+        return series
+
+    def begin(self, parent: Oid, drafts: Sequence[Draft]) -> Series:
+        """Write commits as `write` does; they are on the disk once `finish`, which has to follow, has returned."""
         stream = b"".join(commands(parent, drafts))
         was_open = self._process is not None
         try:
-            return self._write(stream, len(drafts))
+            return self._begin(stream, len(drafts))
         except UnavailableError:
             if not was_open:
                 raise
-            return self._write(stream, len(drafts))
+            return self._begin(stream, len(drafts))
 
-    def _write(self, stream: bytes, count: int) -> Series:
-        if self._series >= _MOST_SERIES:
-            self.close()
-        answers, process = self._started()
-        self._series += 1
+    def finish(self) -> None:
+        """Wait until what was begun is on the disk; UnavailableError where it may not be."""
+        if self._answers is None:
+            raise UnavailableError("no series of commits was begun")
         try:
-            asked = b'ls :%d ""\ncheckpoint\n%s\n' % (count, _WRITTEN)
-            process.stdin.write(stream + asked)  # type: ignore[union-attr] # it has pipes
-            process.stdin.flush()  # type: ignore[union-attr]
-            oids = [answers.line().decode("ascii") for _ in range(count)]
-            tree = answers.line()
-            line = answers.line()
+            line = self._answers.line()
             # The names of the packs too: a pack is renamed once it is whole.
             sync_folder(self._repository.common_dir / "objects" / "pack")
         except (CutOffError, OSError) as error:
@@ -87,6 +87,23 @@ class Importer:
         if line != _WRITTEN:
             self._drop()
             raise UnavailableError(f"git fast-import answered {line[:80]!r} in place of the end")
+
+    def _begin(self, stream: bytes, count: int) -> Series:
+        if self._series >= _MOST_SERIES:
+            self.close()
+        answers, process = self._started()
+        self._series += 1
+        try:
+            asked = b'ls :%d ""\ncheckpoint\n%s\n' % (count, _WRITTEN)
+            process.stdin.write(stream + asked)  # type: ignore[union-attr] # it has pipes
+            process.stdin.flush()  # type: ignore[union-attr]
+            oids = [answers.line().decode("ascii") for _ in range(count)]
+            tree = answers.line()
+        except (CutOffError, OSError) as error:
+            raise self._died(error) from error
+        except BaseException:
+            self._drop()
+            raise
         return Series(oids, tree.removeprefix(_TREE).rstrip(b"\t").decode("ascii"))
 
     def _started(self) -> tuple[Answers, subprocess.Popen[bytes]]:

@@ -1,4 +1,4 @@
-"""Bring a group of judged changes onto main: its commits, then the log, then main."""
+"""Bring a group of judged changes onto main: its commits and the log, then main."""
 
 from __future__ import annotations
 
@@ -53,20 +53,21 @@ class Landing:
     def land(self, tip: Oid, staged: Sequence[Staged], refusals: Sequence[audit.Entry]) -> list[Oid] | None:
         """Write commits upon main's tip and move main there; None where somebody else has moved it first.
 
-        As the hooks do it: what the log says was accepted need not have landed, and nothing lands unlogged. Killed
+        As with the hooks, what the log says was accepted need not have landed, and nothing lands unlogged. Killed
         before main moves, nothing has happened but that objects lie about which nothing names. `refusals` are logged
         in any case.
         """
         if not staged:
             self._log(refusals)
             return []
-        written = self._importer.write(tip, [each.draft for each in staged])
-        self._tell(tip, staged, written)
-        if refs.resolve(self._repository, MAIN) != tip:
-            self._log(refusals)
-            return None
-        self._log([*refusals, *_entries(tip, staged, written.oids)])
-        return written.oids if self._move(written.oids[-1], tip) else None
+        written = self._importer.begin(tip, [each.draft for each in staged])
+        try:  # while git syncs what it has written
+            self._tell(tip, staged, written)
+            is_first = refs.resolve(self._repository, MAIN) == tip
+            self._log([*refusals, *(_entries(tip, staged, written.oids) if is_first else ())])
+        finally:
+            self._importer.finish()
+        return written.oids if is_first and self._move(written.oids[-1], tip) else None
 
     def _tell(self, tip: Oid, staged: Sequence[Staged], written: Series) -> None:
         """Tell what was written, as far as it is known without asking git, and keep it for the next group."""

@@ -22,6 +22,7 @@ _SHORT = 1.0
 _TICK = 0.05  # of a file system's clock
 _FOLDER = "moving"
 _BEGUN = b"begun"
+_DRAFT = ".draft"
 
 _log = logging.getLogger("gitreg.writer")
 
@@ -42,8 +43,10 @@ class Locks:
         self.fd: int | None = None
         with contextlib.suppress(OSError):  # where it cannot be written, a lock that was left is told by its age
             self._folder.mkdir(parents=True, exist_ok=True)
-            self.fd = os.open(self._own, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            draft = self._own.with_suffix(_DRAFT)  # that it is not locked yet must not count
+            self.fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(self.fd, fcntl.LOCK_EX)
+            draft.rename(self._own)
 
     @contextlib.contextmanager
     def moving(self) -> Iterator[None]:
@@ -92,7 +95,7 @@ class Locks:
     def _killed(self) -> Iterator[tuple[Path, float]]:
         """Find the moves that were killed, and when they began; notes of those that ended well are tidied up."""
         try:
-            notes = [each for each in self._folder.iterdir() if each != self._own]
+            notes = [each for each in self._folder.iterdir() if each != self._own and each.suffix != _DRAFT]
         except OSError:
             return
         for note in notes:
