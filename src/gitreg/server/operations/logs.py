@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import logging.config
-import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,22 +44,6 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
-class Stderr(logging.StreamHandler[TextIO]):
-    """Write to standard error, whichever file that is by then: the one of the beginning may be closed."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        """Standard error as it is now."""
-        return sys.stderr
-
-    @stream.setter
-    def stream(self, _: TextIO) -> None:
-        """Stay with standard error."""
-
-
 def configuration(form: str, level: str) -> dict[str, Any]:
     """Give the configuration for logging.config: everything to standard error, with secrets taken out.
 
@@ -73,7 +56,13 @@ def configuration(form: str, level: str) -> dict[str, Any]:
         "formatters": {form: formatters[form]},
         "filters": {"redacting": {"()": "gitreg.server.auth.redact.Redacting"}},
         "handlers": {
-            "stderr": {"()": Stderr, "formatter": form, "filters": ["redacting"]},
+            # Not sys.stderr: who puts another file there for a while, as tests do, may have closed it by the next line.
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.__stderr__",
+                "formatter": form,
+                "filters": ["redacting"],
+            },
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
