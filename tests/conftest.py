@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +82,15 @@ def _sealed(_sealed_session: None, tmp_path_factory: pytest.TempPathFactory, mon
     folder = tmp_path_factory.mktemp("home")
     _seal(monkeypatch, folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Take away the log that a server in this process has set up: others read what is on standard error."""
+    yield
+    for each in logging.root.handlers[:]:
+        if isinstance(each, logging.StreamHandler) and each.stream is sys.__stderr__:
+            logging.root.removeHandler(each)
 
 
 @pytest.fixture

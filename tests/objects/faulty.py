@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -33,6 +34,7 @@ class FaultyBucket:
         self.fault: Fault | None = None
         self.reads: list[tuple[str, int, int | None]] = []
         self.given = 0
+        self._counting = threading.Lock()  # pieces come in several threads
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bucket, name)
@@ -44,7 +46,8 @@ class FaultyBucket:
         self.reads.append((key, start, size))
         pieces = self._bucket.read(key, start, size)
         for piece in self.fault(key, start, pieces) if self.fault else pieces:
-            self.given += memoryview(piece).nbytes
+            with self._counting:
+                self.given += memoryview(piece).nbytes
             yield piece
 
 
