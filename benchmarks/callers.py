@@ -16,7 +16,7 @@ import selectors
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,7 @@ def call(asked: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": time.monotonic() - began, "taken": taken, "failed": failed}
 
 
-def _late(asked: dict[str, Any]) -> Any:  # noqa: ANN401 - it never returns
+def _late(asked: dict[str, Any]) -> NoReturn:
     raise TimeoutError(f"port {asked['port']}: no answer within {_PATIENCE} s")
 
 

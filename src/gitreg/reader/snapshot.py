@@ -285,7 +285,7 @@ class Snapshot(RegistryFiles):
             oids += [each.oid for each in objects.entries(self.commit, folder) if (folder, each.name) in wanted]
         objects.bring(oids)
 
-    def read_ahead(self, models: Iterable[ModelName] = ()) -> None:
+    def read_ahead(self, models: Iterable[ModelName]) -> None:
         """Read the folders of models in two questions to git, in the place of one for each file that is asked for.
 
         What lies in folders that are as they were at an earlier commit is known then.

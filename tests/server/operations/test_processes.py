@@ -128,9 +128,7 @@ def test_workers_whose_supervisor_is_killed_finish_and_end(
             process.wait()
             wait_for(lambda: not _takes_connections(site))
             connection.sendall(request[-100:])
-            said = b""
-            while more := connection.recv(4096):
-                said += more
+            said = _whole_answer(connection)
         assert b"ok refs/heads/main" in said
         wait_for(lambda: not _group_lives(process.pid))
         assert site.registry.tip() == commit
@@ -142,6 +140,10 @@ def _group_lives(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _whole_answer(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
 def _push_of(site: Site, clone: Clone) -> tuple[str, bytes]:
@@ -169,9 +171,7 @@ def test_a_server_that_is_stopped_finishes_what_it_has_begun_and_takes_nothing_n
         process.send_signal(signal.SIGTERM)
         wait_for(lambda: not _takes_connections(site))
         connection.sendall(request[-100:])
-        said = b""
-        while more := connection.recv(4096):
-            said += more
+        said = _whole_answer(connection)
         assert b"200 OK" in said
         assert b"ok refs/heads/main" in said
         assert process.wait(2 * PATIENCE) in ENDED
